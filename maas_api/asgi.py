@@ -1,0 +1,1 @@
+"""The server's entry: fast routes answered in the event loop, Flask for the rest."""

@@ -1,0 +1,13 @@
+"""The ``maas-api`` command."""
+
+from __future__ import annotations
+
+import click
+
+from maas_api import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="maas-api")
+def main() -> None:
+    """MaaS API: one key for every model behind the gateway."""

@@ -1,0 +1,297 @@
+"""Every option of the service, once: its flag, environment variable, default, rule and sentence.
+
+Precedence: flag, then environment variable, then default. Names and defaults follow the Go service where it has
+the option. A wrong value is refused at start with the option's name and the rule it breaks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The message names the flag, the variable, the rule and what was received."""
+
+
+Parser = Callable[[str], Any]
+
+
+def _boolean(text: str) -> bool:
+    low = text.strip().lower()
+    if low in ("1", "t", "true", "yes", "on"):
+        return True
+    if low in ("0", "f", "false", "no", "off", ""):
+        return False
+    raise ValueError("must be true or false")
+
+
+def _integer(low: int, high: int | None = None) -> Parser:
+    rule = (
+        f"must be a whole number of at least {low}" if high is None else f"must be a whole number from {low} to {high}"
+    )
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+            raise ValueError(rule)
+        number = int(text)
+        if number < low or (high is not None and number > high):
+            raise ValueError(rule)
+        return number
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Parser:
+    def parse(text: str) -> float:
+        rule = f"must be a number of seconds from {low:g} to {high:g}"
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text.strip()):
+            raise ValueError(rule)
+        number = float(text)
+        if not low <= number <= high:
+            raise ValueError(rule)
+        return number
+
+    return parse
+
+
+def _text(text: str) -> str:
+    return text.strip()
+
+
+def _required(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text.strip()
+
+
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text.strip()):
+        raise ValueError("must be a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen at an end")
+    return text.strip()
+
+
+def _choice(*allowed: str) -> Parser:
+    def parse(text: str) -> str:
+        if text.strip() not in allowed:
+            raise ValueError("must be one of " + ", ".join(allowed))
+        return text.strip()
+
+    return parse
+
+
+def _path(text: str) -> Path | None:
+    return Path(text.strip()) if text.strip() else None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def _address(text: str) -> str:
+    value = text.strip()
+    if value and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}", value):
+        raise ValueError("must be host:port or :port, an IPv6 host in square brackets")
+    if value and int(value.rpartition(":")[2]) > 65535:
+        raise ValueError("must have a port from 0 to 65535")
+    return value
+
+
+def _rate(text: str) -> float:
+    rule = "must be a number from 0 to 1"
+    if not re.fullmatch(r"[0-9](\.[0-9]{1,9})?", text.strip()) or float(text) > 1:
+        raise ValueError(rule)
+    return float(text)
+
+
+def option(default: str, env: str, section: str, help_: str, parse: Parser = _text, *, flag: str | None = None) -> Any:
+    """A field of Settings. ``default`` is written as a user would write it and goes through ``parse`` like any value."""
+    return dataclasses.field(
+        default_factory=lambda: parse(default),
+        metadata={
+            "default": default,
+            "env": env,
+            "section": section,
+            "help": help_,
+            "parse": parse,
+            "flag": flag,
+            "switch": parse is _boolean,
+        },
+    )
+
+
+SERVER, PLATFORM, KEYS, STORE, CACHE, CALLERS, CATALOG, OBSERVE = (
+    "Server",
+    "Platform",
+    "API keys",
+    "Store",
+    "Validation cache",
+    "Callers",
+    "Model catalog",
+    "Observability",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The service's options, checked. Build it with :func:`load`; tests build it directly."""
+
+    # A table: one option, one line.
+    # fmt: off
+    # Server
+    address: str = option("", "ADDRESS", SERVER, "Where to listen, as host:port. Empty: :8443 with TLS, :8080 without.", _address)
+    secure: bool = option("false", "SECURE", SERVER, "Serve HTTPS. Implied by a certificate or --tls-self-signed.", _boolean)
+    tls_cert: Path | None = option("", "TLS_CERT", SERVER, "PEM file of the server's certificate chain; goes with --tls-key.", _path)
+    tls_key: Path | None = option("", "TLS_KEY", SERVER, "PEM file of the certificate's private key.", _path)
+    tls_self_signed: bool = option("false", "TLS_SELF_SIGNED", SERVER, "Make a self-signed certificate at start. Ignored when --tls-cert is given.", _boolean)
+    tls_min_version: str = option("1.2", "TLS_MIN_VERSION", SERVER, "Lowest TLS version accepted: 1.2 or 1.3.", _choice("1.2", "1.3"))
+    tls_client_ca: Path | None = option("", "TLS_CLIENT_CA", SERVER, "PEM file of CAs; clients must then present a certificate one of them signed.", _path)
+    workers: int = option("2", "WEB_CONCURRENCY", SERVER, "Worker processes.", _integer(1, 64))
+    threads: int = option("8", "WEB_THREADS", SERVER, "Threads per worker for everything that is not the hot path.", _integer(1, 256))
+    keep_alive: int = option("120", "KEEP_ALIVE_SECONDS", SERVER, "Seconds an idle connection stays open. Keep it above the caller's own (Envoy and Authorino: 90).", _integer(1, 3600))
+    graceful_timeout: int = option("15", "GRACEFUL_TIMEOUT_SECONDS", SERVER, "Seconds that requests in flight get after SIGTERM.", _integer(1, 600))
+    max_body_bytes: int = option("1048576", "MAX_BODY_BYTES", SERVER, "Largest request body accepted.", _integer(1024, 64 * 1024 * 1024))
+    max_connections: int = option("2000", "MAX_CONNECTIONS", SERVER, "Connections one worker serves at once; the next ones get 503.", _integer(1, 1_000_000))
+    debug: bool = option("false", "DEBUG_MODE", SERVER, "Allow CORS from localhost and log at debug level. Not for production.", _boolean)
+
+    # Platform
+    instance_name: str = option("", "INSTANCE_NAME", PLATFORM, "Name of this installation. Empty: the gateway's name.", flag="name")
+    namespace: str = option("maas-api", "NAMESPACE", PLATFORM, "Namespace the service runs in; the registry ConfigMap is read there.", _label)
+    gateway_name: str = option("maas-default-gateway", "GATEWAY_NAME", PLATFORM, "Gateway whose models are listed.", _required)
+    gateway_namespace: str = option("openshift-ingress", "GATEWAY_NAMESPACE", PLATFORM, "Namespace of that gateway.", _label)
+    maas_subscription_namespace: str = option("models-as-a-service", "MAAS_SUBSCRIPTION_NAMESPACE", PLATFORM, "Namespace of MaaSSubscription and MaaSAuthPolicy objects; the admin check is made there.", _label)
+    tenant_name: str = option("models-as-a-service", "TENANT_NAME", PLATFORM, "Tenant of every key minted and looked up here.", _required)
+    default_subscription: str = option("", "DEFAULT_SUBSCRIPTION", PLATFORM, "Subscription bound to keys where the cluster has no MaaSSubscription kind. Empty: minting needs one.")
+
+    # API keys
+    api_key_max_expiration_days: int = option("90", "API_KEY_MAX_EXPIRATION_DAYS", KEYS, "Longest life of a key, and its default.", _integer(1, 36500))
+    last_used_debounce_seconds: int = option("60", "LAST_USED_DEBOUNCE_SECS", KEYS, "A key's last use is written at most once in this many seconds; 0 writes each.", _integer(0, 86400))
+    last_used_flush_seconds: float = option("5", "LAST_USED_FLUSH_SECONDS", KEYS, "Seconds between batched writes of last uses.", _seconds(0.05, 3600))
+    rotation_grace_max_seconds: int = option("86400", "ROTATION_GRACE_MAX_SECONDS", KEYS, "Longest time an old secret may stay valid after a rotation.", _integer(0, 7 * 86400))
+
+    # Store
+    database_url: str = option("", "DATABASE_URL", STORE, "postgresql://... or sqlite:///path. Empty: --database-url-file, then --database-secret, then the embedded SQLite file.")
+    database_url_file: Path | None = option("", "DATABASE_URL_FILE", STORE, "File that holds the database URL, such as a mounted Secret.", _path)
+    database_secret: str = option("", "DATABASE_SECRET", STORE, "Kubernetes Secret in --namespace whose key DB_CONNECTION_URL holds the URL (the Go service's: maas-db-config).")
+    sqlite_path: Path = option("maas-api.db", "SQLITE_PATH", STORE, "The embedded database's file.", lambda text: Path(_required(text)))
+    db_max_open_conns: int = option("25", "DB_MAX_OPEN_CONNS", STORE, "Most connections of one worker to PostgreSQL.", _integer(1, 1000) )
+    db_max_idle_conns: int = option("5", "DB_MAX_IDLE_CONNS", STORE, "Connections one worker keeps open when idle.", _integer(0, 1000) )
+    db_conn_max_lifetime_seconds: int = option("300", "DB_CONN_MAX_LIFETIME_SECONDS", STORE, "A connection older than this is replaced.", _integer(1, 86400))
+
+    # Validation cache
+    validation_cache_size: int = option("100000", "VALIDATION_CACHE_SIZE", CACHE, "Most validation answers one worker remembers; 0 looks every key up.", _integer(0, 10_000_000))
+    validation_trust_seconds: float = option("5", "VALIDATION_TRUST_SECONDS", CACHE, "How long an answer is trusted while the notification channel is down.", _seconds(0, 60))
+    validation_grace_seconds: float = option("60", "VALIDATION_GRACE_SECONDS", CACHE, "How long known keys keep validating while the store is down; 0 refuses at once.", _seconds(0, 3600))
+    validation_deadline_ms: int = option("100", "VALIDATION_DEADLINE_MS", CACHE, "A validation is answered or given up within this many milliseconds.", _integer(5, 10_000))
+
+    # Callers
+    internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret.", _path)
+    tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
+    token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Have ext_authz check platform tokens by TokenReview.", _boolean)
+    token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences a reviewed token must carry, separated by commas.", _names )
+    admin_users: tuple[str, ...] = option("", "ADMIN_USERS", CALLERS, "Users who are admins without asking the cluster, separated by commas.", _names)
+    admin_groups: tuple[str, ...] = option("", "ADMIN_GROUPS", CALLERS, "Groups whose members are admins without asking the cluster, separated by commas.", _names)
+    admin_check: str = option("auto", "ADMIN_CHECK", CALLERS, "Ask the cluster who is an admin (SubjectAccessReview): on, off, or auto (on inside a cluster).", _choice("auto", "on", "off"))
+    sar_cache_max_size: int = option("8192", "SAR_CACHE_MAX_SIZE", CALLERS, "Most SubjectAccessReview answers remembered.", _integer(1, 1_000_000))
+
+    # Model catalog
+    manifests: Path | None = option("", "MANIFESTS", CATALOG, "Folder of Kubernetes manifests to read models from, watched for edits.", _path)
+    kubernetes: str = option("auto", "KUBERNETES", CATALOG, "Watch a cluster: on, off, or auto (on inside a cluster and when no folder is given).", _choice("auto", "on", "off"))
+    kubeconfig: Path | None = option("", "KUBECONFIG", CATALOG, "Kubeconfig file. Empty: the service account of the pod.", _path)
+    registry_configmap: str = option("external-model-registry", "REGISTRY_CONFIGMAP", CATALOG, "ConfigMap that lists external models.", _required)
+    source_llminferenceservices: str = option("auto", "SOURCE_LLMINFERENCESERVICES", CATALOG, "List LLMInferenceServices: on, off, or auto (where the kind exists).", _choice("auto", "on", "off"))
+    source_inferenceservices: str = option("off", "SOURCE_INFERENCESERVICES", CATALOG, "List InferenceServices: on, off, or auto.", _choice("auto", "on", "off"))
+    source_maasmodelrefs: str = option("off", "SOURCE_MAASMODELREFS", CATALOG, "List MaaSModelRefs: on, off, or auto.", _choice("auto", "on", "off"))
+    source_registry: str = option("on", "SOURCE_REGISTRY", CATALOG, "List the registry ConfigMap's models: on or off.", _choice("on", "off"))
+    source_subscriptions: str = option("auto", "SOURCE_SUBSCRIPTIONS", CATALOG, "Read MaaSSubscriptions and MaaSAuthPolicies: on, off, or auto.", _choice("auto", "on", "off"))
+    namespace_access_check: bool = option("false", "NAMESPACE_ACCESS_CHECK", CATALOG, "Hide a namespace's models from callers who may not get its LLMInferenceServices (SubjectAccessReview, cached).", _boolean)
+
+    # Observability
+    metrics_address: str = option("0.0.0.0", "METRICS_ADDRESS", OBSERVE, "Address of the metrics listener.", _required)
+    metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535) )
+    log_format: str = option("auto", "LOG_FORMAT", OBSERVE, "json, text, or auto (text on a terminal).", _choice("auto", "json", "text"))
+    log_level: str = option("info", "LOG_LEVEL", OBSERVE, "debug, info, warning or error.", _choice("debug", "info", "warning", "error"))
+    otel_exporter_otlp_endpoint: str = option("", "OTEL_EXPORTER_OTLP_ENDPOINT", OBSERVE, "Where to send traces (OTLP over gRPC). Empty: no tracing.")
+    otel_exporter_otlp_insecure: bool = option("false", "OTEL_EXPORTER_OTLP_INSECURE", OBSERVE, "Send traces without TLS.", _boolean)
+    otel_traces_sample_rate: float = option("1.0", "OTEL_TRACES_SAMPLE_RATE", OBSERVE, "Share of traces recorded, from 0 to 1.", _rate )
+    # fmt: on
+
+    @property
+    def instance(self) -> str:
+        """The installation's name."""
+        return self.instance_name or self.gateway_name
+
+    @property
+    def tls(self) -> bool:
+        """Whether the service speaks HTTPS."""
+        return self.secure or self.tls_cert is not None or self.tls_self_signed
+
+    @property
+    def bind(self) -> tuple[str, int]:
+        """Host and port to listen on. An empty host means every address."""
+        host, _, port = (self.address or (":8443" if self.tls else ":8080")).rpartition(":")
+        return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 -- a pod listens on its own address
+
+
+def flag_name(field: dataclasses.Field[Any]) -> str:
+    """The command line's name of a setting, with its dashes."""
+    return "--" + (field.metadata["flag"] or field.name.replace("_", "-"))
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Settings from flags (field name -> text or None) and the environment.
+
+    Raises ConfigError for the first wrong value or combination. An empty environment variable counts as absent.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Settings):
+        meta = field.metadata
+        given = flags.get(field.name)
+        source = flag_name(field)
+        if given is None and environ.get(meta["env"], "") != "":
+            given, source = environ[meta["env"]], meta["env"]
+        if given is None:
+            continue
+        text = str(given)
+        try:
+            values[field.name] = meta["parse"](text)
+        except ValueError as fault:
+            shown = "" if field.name == "database_url" else f", got {text!r}"
+            raise ConfigError(
+                f"{source}: {fault}{shown} (option {flag_name(field)}, environment {meta['env']})"
+            ) from None
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Rules that bind several options."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing = "--tls-key (TLS_KEY)" if settings.tls_key is None else "--tls-cert (TLS_CERT)"
+        raise ConfigError(f"{missing}: must be given too, a certificate and its key go together")
+    if settings.secure and settings.tls_cert is None and not settings.tls_self_signed:
+        raise ConfigError("--secure (SECURE): needs --tls-cert and --tls-key, or --tls-self-signed")
+    if settings.tls_client_ca is not None and not settings.tls:
+        raise ConfigError(
+            "--tls-client-ca (TLS_CLIENT_CA): needs TLS, give --tls-cert and --tls-key or --tls-self-signed"
+        )
+    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://", "sqlite:///")):
+        raise ConfigError("--database-url (DATABASE_URL): must start with postgresql://, postgres:// or sqlite:///")
+    for name in (
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "internal_secret_file",
+        "tokens_file",
+        "database_url_file",
+    ):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            field = next(item for item in dataclasses.fields(Settings) if item.name == name)
+            raise ConfigError(f"{flag_name(field)} ({field.metadata['env']}): no file at {str(path)!r}")
+    if settings.manifests is not None and not settings.manifests.is_dir():
+        raise ConfigError(f"--manifests (MANIFESTS): no folder at {str(settings.manifests)!r}")

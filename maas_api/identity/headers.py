@@ -1,0 +1,69 @@
+"""The caller's identity, as the gateway's headers state it.
+
+The gateway authenticates; this service reads ``X-MaaS-Username`` and ``X-MaaS-Group``. Of repeated headers the
+first counts. Groups are a JSON array of strings or, as Authorino prints a list, ``[a b c]``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from maas_api.errors import identity as identity_error
+
+USERNAME = "X-MaaS-Username"
+GROUP = "X-MaaS-Group"
+SUBSCRIPTION = "X-MaaS-Subscription"
+MODELS = "X-MaaS-Models"
+
+
+class Identity(NamedTuple):
+    """A platform user: name and groups, both non-empty."""
+
+    username: str
+    groups: tuple[str, ...]
+
+
+def parse(usernames: Sequence[str], groups: Sequence[str]) -> Identity:
+    """The identity in the header values, each in the order received.
+
+    Raises ApiError 401: refId 001 without a username, 002 without a group header, 003 for a group list that is
+    malformed or empty.
+    """
+    username = usernames[0].strip() if usernames else ""
+    if not username:
+        raise identity_error("001", f"{USERNAME} is missing or blank")
+    if not groups or not groups[0].strip():
+        raise identity_error("002", f"{GROUP} is missing")
+    found = _groups(groups[0].strip())
+    if not found:
+        raise identity_error("003", f"{GROUP} must be a JSON array of group names with at least one name")
+    return Identity(username, found)
+
+
+def parse_optional(usernames: Sequence[str], groups: Sequence[str]) -> Identity | None:
+    """Like :func:`parse`, but None where neither header is present: an anonymous caller."""
+    if not usernames and not groups:
+        return None
+    return parse(usernames, groups)
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        if not (text.startswith("[") and text.endswith("]")):
+            return ()
+        value = text[1:-1].split()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return ()
+    return tuple(name for name in (item.strip() for item in value) if name)
+
+
+def last_subscription(values: Sequence[str]) -> str:
+    """The last non-blank subscription of repeated or comma-joined headers, or ``""``."""
+    for value in reversed([part for line in values for part in line.split(",")]):
+        if value.strip():
+            return value.strip()
+    return ""

@@ -1,0 +1,1 @@
+"""API keys: minted, validated, revoked."""

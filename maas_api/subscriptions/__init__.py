@@ -1,0 +1,1 @@
+"""MaaSSubscriptions: which one a key is bound to, and what it opens."""

@@ -1,0 +1,91 @@
+"""HTTP values without a framework: what the fast routes take and give.
+
+A fast route is a function ``Request -> Reply | Pending``. Two thin adapters run it: the ASGI entry answers it in
+the event loop, Flask serves the same function where no ASGI server is in front, so both give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Header lines in the order received: (lower-case name, value), as ASGI gives them."""
+
+
+class Request(NamedTuple):
+    """One HTTP request. ``path`` is percent-decoded, ``target`` is what the request line said, query included."""
+
+    method: str
+    path: str
+    target: str
+    headers: RawHeaders
+    body: bytes
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header (``name`` in lower case), or None. Bytes outside ASCII stay as latin-1."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    def header_values(self, name: bytes) -> list[str]:
+        """Every value of a repeated header, in order."""
+        return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+
+class Reply(NamedTuple):
+    """A finished answer: status, header lines (without Content-Length, the adapter adds it), encoded body."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+class Pending(NamedTuple):
+    """An answer that waits for the store: a future, how long to wait (seconds), and what to say when that is over."""
+
+    future: Future[Reply]
+    timeout: float
+    late: Reply
+
+
+FastRoute = Callable[[Request], Reply | Pending]
+
+JSON = (b"content-type", b"application/json; charset=utf-8")
+"""The content type of the Go service's JSON answers."""
+
+
+class RouteTable:
+    """The fast routes: exact (method, path) pairs, then path prefixes that take every method."""
+
+    def __init__(self) -> None:
+        self._exact: dict[tuple[str, str], FastRoute] = {}
+        self._prefixes: list[tuple[str, FastRoute]] = []
+
+    def add(self, method: str, path: str, route: FastRoute) -> None:
+        """Answer exactly this method and path."""
+        self._exact[(method, path)] = route
+
+    def add_prefix(self, prefix: str, route: FastRoute) -> None:
+        """Answer every method on every path that starts with ``prefix``."""
+        self._prefixes.append((prefix, route))
+
+    def find(self, method: str, path: str) -> FastRoute | None:
+        """The route for a request, or None: then the framework answers (404, 405 and everything slower)."""
+        route = self._exact.get((method, path))
+        if route is not None:
+            return route
+        for prefix, candidate in self._prefixes:
+            if path.startswith(prefix):
+                return candidate
+        return None
+
+    def exact(self) -> list[tuple[str, str, FastRoute]]:
+        """Every exact route, for the framework's adapter."""
+        return [(method, path, route) for (method, path), route in self._exact.items()]
+
+    def prefixes(self) -> list[tuple[str, FastRoute]]:
+        """Every prefix route, for the framework's adapter."""
+        return list(self._prefixes)
