@@ -177,8 +177,8 @@ class Settings:
     database_url_file: Path | None = option("", "DATABASE_URL_FILE", STORE, "File that holds the database URL, such as a mounted Secret.", _path)
     database_secret: str = option("", "DATABASE_SECRET", STORE, "Kubernetes Secret in --namespace whose key DB_CONNECTION_URL holds the URL (the Go service's: maas-db-config).")
     sqlite_path: Path = option("maas-api.db", "SQLITE_PATH", STORE, "The embedded database's file.", lambda text: Path(_required(text)))
-    db_max_open_conns: int = option("25", "DB_MAX_OPEN_CONNS", STORE, "Most connections of one worker to PostgreSQL.", _integer(1, 1000) )
-    db_max_idle_conns: int = option("5", "DB_MAX_IDLE_CONNS", STORE, "Connections one worker keeps open when idle.", _integer(0, 1000) )
+    db_max_open_conns: int = option("25", "DB_MAX_OPEN_CONNS", STORE, "Most connections of one worker to PostgreSQL.", _integer(1, 1000))
+    db_max_idle_conns: int = option("5", "DB_MAX_IDLE_CONNS", STORE, "Connections one worker keeps open when idle.", _integer(0, 1000))
     db_conn_max_lifetime_seconds: int = option("300", "DB_CONN_MAX_LIFETIME_SECONDS", STORE, "A connection older than this is replaced.", _integer(1, 86400))
 
     # Validation cache
@@ -191,7 +191,7 @@ class Settings:
     internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret.", _path)
     tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Have ext_authz check platform tokens by TokenReview.", _boolean)
-    token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences a reviewed token must carry, separated by commas.", _names )
+    token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences a reviewed token must carry, separated by commas.", _names)
     admin_users: tuple[str, ...] = option("", "ADMIN_USERS", CALLERS, "Users who are admins without asking the cluster, separated by commas.", _names)
     admin_groups: tuple[str, ...] = option("", "ADMIN_GROUPS", CALLERS, "Groups whose members are admins without asking the cluster, separated by commas.", _names)
     admin_check: str = option("auto", "ADMIN_CHECK", CALLERS, "Ask the cluster who is an admin (SubjectAccessReview): on, off, or auto (on inside a cluster).", _choice("auto", "on", "off"))
@@ -211,12 +211,12 @@ class Settings:
 
     # Observability
     metrics_address: str = option("0.0.0.0", "METRICS_ADDRESS", OBSERVE, "Address of the metrics listener.", _required)
-    metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535) )
+    metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535))
     log_format: str = option("auto", "LOG_FORMAT", OBSERVE, "json, text, or auto (text on a terminal).", _choice("auto", "json", "text"))
     log_level: str = option("info", "LOG_LEVEL", OBSERVE, "debug, info, warning or error.", _choice("debug", "info", "warning", "error"))
     otel_exporter_otlp_endpoint: str = option("", "OTEL_EXPORTER_OTLP_ENDPOINT", OBSERVE, "Where to send traces (OTLP over gRPC). Empty: no tracing.")
     otel_exporter_otlp_insecure: bool = option("false", "OTEL_EXPORTER_OTLP_INSECURE", OBSERVE, "Send traces without TLS.", _boolean)
-    otel_traces_sample_rate: float = option("1.0", "OTEL_TRACES_SAMPLE_RATE", OBSERVE, "Share of traces recorded, from 0 to 1.", _rate )
+    otel_traces_sample_rate: float = option("1.0", "OTEL_TRACES_SAMPLE_RATE", OBSERVE, "Share of traces recorded, from 0 to 1.", _rate)
     # fmt: on
 
     @property
