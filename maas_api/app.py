@@ -1,1 +1,61 @@
 """The composition root: Settings in, the assembled service out. The only place that wires things together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask
+
+from maas_api import guard, health, web
+from maas_api.config import Settings
+from maas_api.health import Readiness
+from maas_api.lifecycle import Background
+from maas_api.wire import RouteTable
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything one worker process runs. Building it starts nothing and connects to nothing."""
+
+    settings: Settings
+    flask: Flask
+    fast: RouteTable
+    internal: guard.InternalGuard
+    readiness: Readiness
+    background: Sequence[Background]
+
+    def start(self) -> None:
+        """Start what runs beside requests, in order."""
+        for part in self.background:
+            part.start()
+
+    def stop(self) -> None:
+        """Stop in reverse order; one part that fails to stop does not keep the others running."""
+        self.readiness.draining = True
+        faults: list[Exception] = []
+        for part in reversed(self.background):
+            try:
+                part.stop()
+            except Exception as fault:  # every part gets its chance to stop, the first fault is raised after
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+
+
+def build(settings: Settings) -> Service:
+    """Assemble the service."""
+    fast = RouteTable()
+    background: list[Background] = []
+    blueprints: list[Blueprint] = []
+    readiness = Readiness()
+    blueprints.append(health.blueprint(readiness))
+    internal = guard.InternalGuard(_secret(settings))
+    flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
+    return Service(settings, flask, fast, internal, readiness, background)
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.internal_secret_file is None:
+        return b""
+    return settings.internal_secret_file.read_bytes().strip()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from maas_api import __version__
+from maas_api.cli.serve import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="maas-api")
 def main() -> None:
     """MaaS API: one key for every model behind the gateway."""
+
+
+main.add_command(serve)

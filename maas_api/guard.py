@@ -1,0 +1,37 @@
+"""Who may call ``/internal``: the platform's own components, never a client that came through a gateway.
+
+The Go service leaves this to NetworkPolicy; its ``/maas-api`` route rewrites to ``/`` and so reaches the internal
+endpoints too. Here a request that bears headers only a gateway sets is answered like an unknown path.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from maas_api.wire import JSON, RawHeaders, Reply
+
+PREFIX = "/internal/"
+_GATEWAY_ONLY = (b"x-envoy-original-path", b"x-forwarded-for")
+_SECRET_HEADER = b"x-maas-internal-secret"
+NOT_FOUND = Reply(404, (JSON,), b'{"error":"404 page not found"}')
+# No body: Authorino ignores the status and caches whatever parses, so a wrong secret must not parse.
+_REFUSED = Reply(401, (JSON,), b"")
+
+
+class InternalGuard:
+    """Decides on every request under ``/internal/``. ``secret`` empty: the shared secret is not asked for."""
+
+    def __init__(self, secret: bytes = b"") -> None:
+        self._secret = secret
+
+    def refuse(self, headers: RawHeaders) -> Reply | None:
+        """The answer that refuses the request, or None where it may pass."""
+        presented = b""
+        for name, value in headers:
+            if name in _GATEWAY_ONLY:
+                return NOT_FOUND
+            if name == _SECRET_HEADER:
+                presented = value
+        if self._secret and not hmac.compare_digest(presented, self._secret):
+            return _REFUSED
+        return None

@@ -1,0 +1,133 @@
+"""The Flask app: everything that is not the hot path, and the hot path too where no ASGI entry is in front.
+
+Flask's own HTML errors, HEAD, OPTIONS and redirects are replaced by what the wire contract says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from flask import Blueprint, Flask, Response, current_app, redirect, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response as BaseResponse
+
+from maas_api import guard
+from maas_api.errors import ApiError, plain
+from maas_api.wire import FastRoute, Pending, RawHeaders, Reply, Request, RouteTable
+
+_log = logging.getLogger(__name__)
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def create(
+    blueprints: Iterable[Blueprint], fast: RouteTable, internal: guard.InternalGuard, *, max_body_bytes: int
+) -> Flask:
+    """The app with every blueprint and every fast route."""
+    app = Flask("maas_api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    for method, path, route in fast.exact():
+        app.add_url_rule(path, f"fast:{method}:{path}", _view(route), methods=[method])
+    for prefix, route in fast.prefixes():
+        app.add_url_rule(f"{prefix}<path:_rest>", f"fast:{prefix}", _view(route), methods=list(_METHODS))
+
+    @app.before_request
+    def _first() -> Response | None:
+        if request.method == "OPTIONS":
+            return Response(status=204)
+        if request.path.startswith(guard.PREFIX):
+            refused = internal.refuse(raw_headers())
+            if refused is not None:
+                return as_response(refused)
+        if request.method == "HEAD" and request.url_rule is not None:
+            raise MethodNotAllowed(valid_methods=sorted((request.url_rule.methods or set()) - {"HEAD", "OPTIONS"}))
+        return None
+
+    app.register_error_handler(ApiError, lambda fault: as_response(fault.reply()))
+    app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(MethodNotAllowed, _wrong_method)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    return app
+
+
+def raw_headers() -> RawHeaders:
+    """The current request's headers as the fast routes take them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in request.headers]
+
+
+def as_response(reply: Reply) -> Response:
+    """A fast route's answer as Flask's."""
+    response = Response(reply.body, status=reply.status)
+    response.headers.clear()
+    for name, value in reply.headers:
+        response.headers.add(name.decode("latin-1").title(), value.decode("latin-1"))
+    return response
+
+
+def _view(route: FastRoute) -> Callable[..., Response]:
+    def view(**_parts: str) -> Response:
+        answer = route(
+            Request(request.method, request.path, request.full_path.rstrip("?"), raw_headers(), request.get_data())
+        )
+        return as_response(_settled(answer) if isinstance(answer, Pending) else answer)
+
+    return view
+
+
+def _settled(pending: Pending) -> Reply:
+    try:
+        return pending.future.result(pending.timeout)
+    except FutureTimeout:
+        return pending.late
+
+
+def _not_found(_fault: NotFound) -> BaseResponse:
+    """404 in shape A; a path that exists with or without its last slash redirects, as the Go router does."""
+    path = request.path
+    other = path.rstrip("/") if path.endswith("/") else path + "/"
+    if path != "/" and not path.startswith("//") and _exists(other):
+        query = request.query_string.decode("latin-1")
+        return redirect(other + (f"?{query}" if query else ""), code=301 if request.method == "GET" else 307)
+    return as_response(guard.NOT_FOUND)
+
+
+def _exists(path: str) -> bool:
+    adapter = current_app.url_map.bind("", url_scheme="http")
+    try:
+        adapter.match(path, method=request.method)
+    except (NotFound, MethodNotAllowed, RequestRedirect):
+        return False
+    return True
+
+
+def _wrong_method(fault: MethodNotAllowed) -> Response:
+    allowed = sorted(set(fault.valid_methods or ()) - {"HEAD", "OPTIONS"})
+    message = f"method {request.method} is not allowed here, use {' or '.join(allowed)}"
+    return as_response(plain(405, message, headers=(("Allow", ", ".join(allowed)),)).reply())
+
+
+def _too_large(_fault: RequestEntityTooLarge) -> Response:
+    return as_response(too_large(current_app.config["MAX_CONTENT_LENGTH"]))
+
+
+def too_large(limit: int) -> Reply:
+    """413 in shape A, naming the limit in bytes."""
+    return plain(413, f"request body must not exceed {limit} bytes").reply()
+
+
+def _http_error(fault: HTTPException) -> Response:
+    return as_response(plain(fault.code or 500, fault.description or fault.name).reply())
+
+
+def _fault(fault: Exception) -> Response:
+    """Our own fault: details go to the log, the caller gets a constant."""
+    _log.error("request failed", exc_info=fault, extra={"method": request.method})
+    return as_response(plain(500, "internal server error").reply())
