@@ -1,0 +1,97 @@
+"""The edge over a real socket: what is answered where no endpoint is, and what never reaches one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from maas_api.app import build
+from maas_api.config import load
+from tests.support.serving import serving
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("edge")
+    secret = folder / "secret"
+    secret.write_text("opens-the-internal-door\n")
+    flags = {
+        "sqlite_path": str(folder / "keys.db"),
+        "manifests": str(folder),
+        "kubernetes": "off",
+        "internal_secret_file": str(secret),
+        "max_body_bytes": "4096",
+    }
+    with serving(build(load(flags, {}))) as url:
+        yield url
+
+
+@pytest.fixture
+def client(base: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base) as session:
+        yield session
+
+
+def test_health_is_what_the_probes_of_the_go_service_expect(client: httpx.Client) -> None:
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
+
+
+def test_an_unknown_path_is_404_in_json(client: httpx.Client) -> None:
+    answer = client.get("/no/such/path")
+    assert (answer.status_code, answer.json()) == (404, {"error": "404 page not found"})
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT"])
+def test_a_wrong_method_is_405_and_names_the_right_one(client: httpx.Client, method: str) -> None:
+    answer = client.request(method, "/health")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    if method != "HEAD":
+        assert "use GET" in answer.json()["error"]
+
+
+def test_options_is_204_anywhere(client: httpx.Client) -> None:
+    assert client.options("/whatever").status_code == 204
+
+
+def test_a_trailing_slash_redirects(client: httpx.Client) -> None:
+    answer = client.get("/health/?a=b")
+    assert (answer.status_code, answer.headers["location"]) == (301, "/health?a=b")
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
+def test_an_oversized_body_is_413_naming_the_limit(client: httpx.Client, declared: bool) -> None:
+    body = b"x" * 5000
+    answer = client.post("/v1/api-keys", content=body if declared else iter([body]))
+    assert (answer.status_code, answer.json()) == (413, {"error": "request body must not exceed 4096 bytes"})
+
+
+def test_internal_needs_the_shared_secret_and_says_nothing_that_could_be_cached(client: httpx.Client) -> None:
+    answer = client.post("/internal/v1/nothing")
+    assert (answer.status_code, answer.content) == (401, b"")
+    opened = client.post("/internal/v1/nothing", headers={"X-MaaS-Internal-Secret": "opens-the-internal-door"})
+    assert opened.status_code == 404
+
+
+@pytest.mark.parametrize("header", ["x-envoy-original-path", "X-Forwarded-For"])
+def test_internal_does_not_exist_for_a_request_that_came_through_a_gateway(client: httpx.Client, header: str) -> None:
+    answer = client.post(
+        "/internal/v1/api-keys/validate",
+        json={"key": "x"},
+        headers={header: "1", "X-MaaS-Internal-Secret": "opens-the-internal-door"},
+    )
+    assert (answer.status_code, answer.json()) == (404, {"error": "404 page not found"})
+
+
+def test_bytes_that_are_not_http_do_not_take_the_server_down(base: str, client: httpx.Client) -> None:
+    address = urlsplit(base)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
+        raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert b"400" in raw.recv(1024)
+    assert client.get("/health").status_code == 200

@@ -1,0 +1,37 @@
+"""The real application over a real socket, in this process: uvicorn in a thread, as the worker runs it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from maas_api.app import Service
+from maas_api.asgi import Entry
+from tests.support.wait import until
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """Serve on a free loopback port; yields the base URL and stops everything afterwards."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    config = uvicorn.Config(
+        Entry(service), http="httptools", loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started or not thread.is_alive(), what="the server started")
+        assert thread.is_alive(), "the server ended while starting"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+    assert not thread.is_alive(), "the server did not stop"
