@@ -1,0 +1,1 @@
+"""Tools that several test folders share. Import as ``tests.support.<name>``."""

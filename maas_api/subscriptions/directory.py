@@ -1,0 +1,181 @@
+"""The last known subscriptions and policies, indexed by who owns them; replaced whole when the objects change."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from maas_api.identity.headers import Identity
+from maas_api.subscriptions import model
+from maas_api.subscriptions.model import ModelInfo, ModelKey, ModelRef, ObjectError, Policy, Raw, Subscription
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Problem(NamedTuple):
+    """An object that was left out, and why."""
+
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+
+
+class View(NamedTuple):
+    """One consistent state. Immutable; a caller takes it once per request and asks it everything."""
+
+    subscriptions: tuple[Subscription, ...]
+    """Every subscription, the preferred first (see ``Subscription.rank``)."""
+    owners_by_user: Mapping[str, tuple[int, ...]]
+    owners_by_group: Mapping[str, tuple[int, ...]]
+    by_name: Mapping[str, tuple[int, ...]]
+    by_qualified: Mapping[str, int]
+    policies_by_user: Mapping[str, tuple[Policy, ...]]
+    policies_by_group: Mapping[str, tuple[Policy, ...]]
+    models: Mapping[ModelKey, ModelInfo]
+    by_alias: Mapping[str, tuple[ModelKey, ...]]
+    problems: tuple[Problem, ...]
+
+    def owned(self, who: Identity) -> list[Subscription]:
+        """The caller's subscriptions, the preferred first. Owner: the exact user name, or any (trimmed) group."""
+        found = set(self.owners_by_user.get(who.username, ()))
+        for group in who.groups:
+            found.update(self.owners_by_group.get(group.strip(), ()))
+        return [self.subscriptions[index] for index in sorted(found)]
+
+    def owns(self, who: Identity, subscription: Subscription) -> bool:
+        """Whether the caller owns this one."""
+        return who.username in subscription.users or any(group.strip() in subscription.groups for group in who.groups)
+
+    def named(self, name: str) -> list[Subscription]:
+        """What ``namespace/name`` or a bare name stands for: none, one, or (a bare name) one in each of several
+        namespaces."""
+        exact = self.by_qualified.get(name)
+        if exact is not None:
+            return [self.subscriptions[exact]]
+        return [self.subscriptions[index] for index in self.by_name.get(name, ())]
+
+    def authorized(self, who: Identity) -> frozenset[ModelKey]:
+        """The models that some policy opens to the caller."""
+        found: set[ModelKey] = set()
+        for policy in self.policies_by_user.get(who.username, ()):
+            found |= policy.models
+        for group in who.groups:
+            for policy in self.policies_by_group.get(group.strip(), ()):
+                found |= policy.models
+        return frozenset(found)
+
+    def visible(self, who: Identity) -> list[tuple[Subscription, tuple[ModelRef, ...]]]:
+        """What the caller can use now, in name order: usable subscriptions with the models some policy opens, those
+        with none left out."""
+        authorized = self.authorized(who)
+        found = [
+            (subscription, tuple(ref for ref in subscription.models if ref.key in authorized))
+            for subscription in self.owned(who)
+            if subscription.usable
+        ]
+        return sorted(
+            ((subscription, refs) for subscription, refs in found if refs),
+            key=lambda pair: (pair[0].name, pair[0].namespace),
+        )
+
+    def resolve_model(self, text: str) -> ModelKey | None:
+        """The model that ``namespace/name`` or a resolved alias stands for; None for an alias that two models share."""
+        keys = self.by_alias.get(text, ())
+        if keys:
+            return keys[0] if len(keys) == 1 else None
+        namespace, slash, name = text.partition("/")
+        return ModelKey(namespace, name) if slash and namespace and name else None
+
+
+def build(
+    subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = (), *, namespace: str = ""
+) -> View:
+    """The view of raw objects. A bad object is left out and reported in ``problems``; the rest stays.
+
+    ``namespace``: subscriptions and policies elsewhere are ignored (whoever may create one in a namespace of their own
+    must not grant themselves models); empty takes every namespace.
+    """
+    problems: list[Problem] = []
+    parsed = _parse("MaaSSubscription", subscriptions, model.subscription, namespace, problems)
+    ordered = tuple(sorted(parsed, key=lambda item: item.rank))
+    granted = _parse("MaaSAuthPolicy", policies, model.policy, namespace, problems)
+    infos = _parse("MaaSModelRef", models, model.model_info, "", problems)
+    return View(
+        subscriptions=ordered,
+        owners_by_user=_index((user, i) for i, item in enumerate(ordered) for user in item.users),
+        owners_by_group=_index((group, i) for i, item in enumerate(ordered) for group in item.groups),
+        by_name=_index((item.name, i) for i, item in enumerate(ordered)),
+        by_qualified=MappingProxyType({item.qualified: i for i, item in enumerate(ordered)}),
+        policies_by_user=_index((user, item) for item in granted for user in item.users),
+        policies_by_group=_index((group, item) for item in granted for group in item.groups),
+        models=MappingProxyType({info.key: info for info in infos}),
+        by_alias=_index((info.alias, info.key) for info in infos if info.alias),
+        problems=tuple(problems),
+    )
+
+
+def _index(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
+    found: defaultdict[str, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        found[key].append(value)
+    return MappingProxyType({key: tuple(values) for key, values in found.items()})
+
+
+def _parse(
+    kind: str, raws: Iterable[Raw], read: Callable[[Raw], T], namespace: str, problems: list[Problem]
+) -> list[T]:
+    found: list[T] = []
+    for raw in raws:
+        metadata: Any = raw.get("metadata") if isinstance(raw, Mapping) else None
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        if namespace and metadata.get("namespace") != namespace:
+            continue
+        try:
+            found.append(read(raw))
+        except ObjectError as fault:
+            place, name = (str(metadata.get(field) or "?") for field in ("namespace", "name"))
+            problems.append(Problem(kind, place, name, str(fault)))
+    return found
+
+
+class Directory:
+    """Holds the current view. Writers swap one reference, readers take it: no lock, never a half-made state.
+
+    ``view`` is None where the cluster has no MaaSSubscription kind (or there is no cluster). ``known`` is False until
+    the first answer of the source: nothing may be decided from a state that nobody has seen yet.
+    """
+
+    def __init__(self, *, namespace: str = "", known: bool = False) -> None:
+        """``namespace``: see :func:`build`. ``known``: True where no source will ever feed it."""
+        self._namespace = namespace
+        self._view: View | None = None
+        self._known = known
+
+    @property
+    def known(self) -> bool:
+        """Whether the source has answered, if only with "no such kind"."""
+        return self._known
+
+    @property
+    def view(self) -> View | None:
+        """The current state, or None where the kind does not exist."""
+        return self._view
+
+    def update(self, subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = ()) -> None:
+        """Replace the state by these raw objects. Objects that are newly bad are logged once."""
+        view = build(subscriptions, policies, models, namespace=self._namespace)
+        before = set(self._view.problems) if self._view else set()
+        for problem in view.problems:
+            if problem not in before:
+                log.warning("%s %s/%s is left out: %s", *problem)
+        self._view, self._known = view, True
+
+    def absent(self) -> None:
+        """The kind does not exist (not yet, or not any more)."""
+        self._view, self._known = None, True
