@@ -75,7 +75,7 @@ _METADATA: Schema = {
         "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
         "finalizers": {"type": "array", "items": {"type": "string"}},
         "ownerReferences": {"type": "array", "items": {"type": "object"}},
-        **dict.fromkeys(("creationTimestamp", "deletionTimestamp", "resourceVersion", "uid"), {"type": "string"}),
+        **{key: {"type": "string"} for key in ("creationTimestamp", "deletionTimestamp", "resourceVersion", "uid")},
         "generation": {"type": "integer"},
     },
     "additionalProperties": False,
@@ -88,7 +88,7 @@ def strict(schema: Mapping[str, Any]) -> Schema:
     Only the structural spine (properties, items, additionalProperties) is closed: schemas inside ``anyOf`` and its kin
     constrain values, they do not list fields.
     """
-    return {key: value for key, value in _strict_items(schema)}
+    return dict(_strict_items(schema))
 
 
 def _strict_items(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
