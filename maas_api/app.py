@@ -11,6 +11,8 @@ from maas_api import guard, health, web
 from maas_api.config import Settings
 from maas_api.health import Readiness
 from maas_api.lifecycle import Background
+from maas_api.subscriptions import views as subscriptions
+from maas_api.subscriptions.directory import Directory
 from maas_api.wire import RouteTable
 
 
@@ -50,6 +52,10 @@ def build(settings: Settings) -> Service:
     blueprints: list[Blueprint] = []
     readiness = Readiness()
     blueprints.append(health.blueprint(readiness))
+    directory = Directory(namespace=settings.maas_subscription_namespace)
+    directory.absent()  # until a source of the kind exists
+    blueprints.append(subscriptions.blueprint(directory))
+    fast.add("POST", "/internal/v1/subscriptions/select", subscriptions.select_route(directory))
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)
