@@ -1,0 +1,101 @@
+"""What the catalog holds: a model's entry, and what was found wrong or left out on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+EXTERNAL = "registry"
+"""The source name of the registry's entries: models of outside providers."""
+
+
+class Details(NamedTuple):
+    """``modelDetails`` on the wire; empty fields are left out."""
+
+    genai_use_case: str = ""
+    description: str = ""
+    display_name: str = ""
+    context_window: str = ""
+    capabilities: tuple[str, ...] = ()
+
+
+NO_DETAILS = Details()
+
+
+class LocalModel(NamedTuple):
+    """What a gateway needs to route to a model in the cluster.
+
+    ``path_prefix`` is what clients call, ``/<namespace>/<name>/`` as KServe's own route has it. ``address`` is the
+    in-cluster base URL that takes the prefix's place (its path included), or "" where the status names none.
+    """
+
+    name: str
+    namespace: str
+    path_prefix: str
+    address: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model in the listing.
+
+    ``created`` is in unix seconds. ``groups``: who may see it; empty for everyone. ``namespace``: whose access
+    check applies; "" for none. ``unready`` says why ``ready`` is false, for operators. ``source`` and ``origin``
+    say where the entry comes from: the kind's plural or ``registry``, and the object's ``namespace/name``.
+    """
+
+    id: str
+    created: int
+    owned_by: str
+    ready: bool
+    source: str
+    origin: str
+    url: str = ""
+    details: Details = NO_DETAILS
+    aliases: tuple[str, ...] = ()
+    kind: str = ""
+    groups: frozenset[str] = frozenset()
+    namespace: str = ""
+    provider: str = ""
+    unready: str = ""
+    local: LocalModel | None = None
+
+    @property
+    def external(self) -> bool:
+        """Whether the model is an outside provider's."""
+        return self.source == EXTERNAL
+
+
+class Problem(NamedTuple):
+    """Something an operator should mend. The entry or object it names is not listed; everything else is.
+
+    ``where`` is ``file:line`` or the object; ``entry`` names one item of a list; ``field``, ``rule`` and
+    ``received`` say what is wrong.
+    """
+
+    where: str
+    entry: str
+    field: str
+    rule: str
+    received: str = ""
+
+    def __str__(self) -> str:
+        parts = [part for part in (self.where, self.entry, self.field) if part]
+        got = f", got {self.received}" if self.received else ""
+        return ": ".join([*parts, self.rule]) + got
+
+
+class Omission(NamedTuple):
+    """An object that is fine but is not listed, and why."""
+
+    source: str
+    origin: str
+    reason: str
+
+
+class Mapped(NamedTuple):
+    """What one object becomes."""
+
+    entries: tuple[ModelEntry, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    omissions: tuple[Omission, ...] = ()

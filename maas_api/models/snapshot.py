@@ -1,0 +1,172 @@
+"""The catalog at one moment: immutable, encoded, ready to be served from any thread."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
+
+MAX_VIEWS = 256
+"""Views of one snapshot that are kept. The common one (no groups, no allow-list) is kept beside them."""
+
+Rank = tuple[str, bool, int, str]
+
+
+class Row(NamedTuple):
+    """An entry with its place in the order and its bytes in the listing."""
+
+    rank: Rank
+    entry: ModelEntry
+    fragment: bytes
+
+
+def rank(entry: ModelEntry) -> Rank:
+    """The order of the listing: by id. Of several with one id the first that a caller may see is shown: a model in
+    the cluster before an outside provider's, then the oldest, so that nobody takes over an id that is in use."""
+    return entry.id, entry.external, entry.created, entry.origin
+
+
+def _id(row: Row) -> str:
+    return row.entry.id
+
+
+class Scope(NamedTuple):
+    """What one kind of caller may see. Callers with equal scopes share one view.
+
+    ``groups``: those of the caller's that any entry names. ``models``: the key's allow-list, None for all.
+    ``namespaces``: those whose models the caller may see, None when that is not checked.
+    """
+
+    groups: frozenset[str] = frozenset()
+    models: tuple[str, ...] | None = None
+    namespaces: frozenset[str] | None = None
+
+
+PUBLIC = Scope()
+"""A caller without a group that matters and without an allow-list, where namespaces are not checked."""
+
+
+class View:
+    """What callers of one scope see: rows in order, one per id."""
+
+    __slots__ = ("body", "etag", "rows")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.body = b'{"object":"list","data":[' + b",".join([row.fragment for row in rows]) + b"]}"
+        self.etag = strong_etag(self.body)
+
+    def find(self, identifier: str) -> Row | None:
+        """The row with that id."""
+        place = bisect_left(self.rows, identifier, key=_id)
+        return self.rows[place] if place < len(self.rows) and _id(self.rows[place]) == identifier else None
+
+    def find_alias(self, name: str) -> Row | None:
+        """The first row that has ``name`` among its aliases."""
+        return next((row for row in self.rows if name in row.entry.aliases), None)
+
+
+class Snapshot:
+    """Entries in order, what is wrong, what was left out, and what a gateway needs.
+
+    ``version`` counts published states of this process, from 0 for the empty state before the first build.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        rows: tuple[Row, ...],
+        problems: tuple[Problem, ...] = (),
+        omissions: tuple[Omission, ...] = (),
+    ) -> None:
+        self.version = version
+        self.rows = rows
+        self.problems = problems
+        self.omissions = omissions
+        self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS)
+        self._lock = threading.Lock()
+
+    @property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """Every entry, duplicates included."""
+        return tuple(row.entry for row in self.rows)
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """Every group that some entry is restricted to."""
+        restricted = [row.entry.groups for row in self.rows if row.entry.groups]
+        return frozenset().union(*restricted) if restricted else frozenset()
+
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """Every namespace with models in it."""
+        return frozenset(row.entry.namespace for row in self.rows if row.entry.namespace)
+
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """The providers of the outside models, in order."""
+        return tuple(sorted({row.entry.provider for row in self.rows if row.entry.provider}))
+
+    @cached_property
+    def local_models(self) -> tuple[LocalModel, ...]:
+        """What a gateway routes to in the cluster, by namespace and name."""
+        found = {row.entry.local for row in self.rows if row.entry.local is not None}
+        return tuple(sorted(found, key=lambda local: (local.namespace, local.name)))
+
+    def view(self, scope: Scope) -> View:
+        """What callers of a scope see. Built at most once while it is kept."""
+        if scope == PUBLIC:
+            return self._public
+        with self._lock:
+            found = self._views.get(scope)
+        if found is None:
+            found = View(tuple(self._visible(scope)))
+            with self._lock:
+                self._views[scope] = found
+        return found
+
+    @cached_property
+    def _public(self) -> View:
+        return View(tuple(self._visible(PUBLIC)))
+
+    def _visible(self, scope: Scope) -> Iterator[Row]:
+        rows: Sequence[Row] = self.rows if scope.models is None else self._matching(scope.models)
+        allowed = [row for row in rows if _may_see(row.entry, scope)]
+        for _, same in groupby(allowed, key=_id):
+            yield next(same)
+
+    def _matching(self, patterns: Sequence[str]) -> list[Row]:
+        """The rows an allow-list names: exact ids, and prefixes that end in ``*``. Rows are in id order."""
+        chosen: set[int] = set()
+        for pattern in patterns:
+            prefix = pattern[:-1] if pattern.endswith("*") else None
+            place = bisect_left(self.rows, pattern if prefix is None else prefix, key=_id)
+            while place < len(self.rows):
+                identifier = self.rows[place].entry.id
+                if not (identifier == pattern if prefix is None else identifier.startswith(prefix)):
+                    break
+                chosen.add(place)
+                place += 1
+        return [self.rows[place] for place in sorted(chosen)]
+
+
+def _may_see(entry: ModelEntry, scope: Scope) -> bool:
+    if entry.groups and entry.groups.isdisjoint(scope.groups):
+        return False
+    return not (scope.namespaces is not None and entry.namespace and entry.namespace not in scope.namespaces)
+
+
+def strong_etag(body: bytes) -> bytes:
+    """A strong validator: the same bytes give the same tag in every process."""
+    return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+
+
+EMPTY = Snapshot(0, ())
