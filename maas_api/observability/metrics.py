@@ -1,0 +1,181 @@
+"""Every metric of the service, once: its name, its labels, its sentence.
+
+The first block keeps the Go service's names and labels, so that dashboards and alerts written for it go on working;
+everything else is this service's own. ``tenant_name`` is a constant of an installation and is added where the numbers
+are written out, except where the Go service leaves it blank.
+
+Code that has something to count imports this module and calls ``metrics.validations.labels("valid").inc()``, keeping
+the series in a name of its own where it is on the hot path.
+"""
+
+from __future__ import annotations
+
+from maas_api.observability.instruments import FINE_BUCKETS, Counter, Gauge, Histogram, Instrument
+
+# The Go service's -------------------------------------------------------------------------------------------------
+
+http_requests = Histogram(
+    "maas_api_http_request_duration_seconds",
+    "Time from a request's last header to its answer.",
+    ("method", "route", "status"),
+    bounds=FINE_BUCKETS,
+    counted_as=("maas_api_http_requests_total", "Requests answered."),
+)
+http_in_flight = Gauge(
+    "maas_api_http_requests_in_flight",
+    "Requests being answered now.",
+    ("method",),
+    [("GET",), ("POST",), ("DELETE",)],
+)
+validations = Counter(
+    "maas_api_key_validation_total",
+    "Keys checked by the gateway's callback, by result. The tenant is blank for invalid ones.",
+    ("result",),
+    [("valid",), ("invalid",), ("error",)],
+)
+mints = Counter(
+    "maas_api_token_mint_total",
+    "Keys asked for, by result. A malformed request is not counted.",
+    ("result",),
+    [("success",), ("rejected",), ("failure",)],
+)
+sar_cache_hits = Counter("sar_cache_hits_total", "Admin checks answered from memory.")
+sar_cache_misses = Counter("sar_cache_misses_total", "Admin checks asked of the cluster.")
+
+# Validation cache -------------------------------------------------------------------------------------------------
+
+cache_outcomes = Counter(
+    "maas_api_validation_cache_total",
+    "Validations by how they were answered: hit (memory), miss (store), joined (waited for another caller's lookup), "
+    "malformed (no lookup needed), grace (memory, while the store is down).",
+    ("outcome",),
+    [("hit",), ("miss",), ("joined",), ("malformed",), ("grace",)],
+)
+cache_entries = Gauge("maas_api_validation_cache_entries", "Answers remembered, over all workers.")
+cache_evictions = Counter("maas_api_validation_cache_evictions_total", "Answers dropped because the cache was full.")
+lookups = Histogram(
+    "maas_api_validation_lookup_duration_seconds",
+    "Time of a key's lookup in the store, failed ones included.",
+    bounds=FINE_BUCKETS,
+)
+validations_late = Counter(
+    "maas_api_validation_deadline_exceeded_total", "Validations given up because the store took too long."
+)
+channel_up = Gauge(
+    "maas_api_invalidation_channel_up",
+    "1 while every worker hears of revocations at once, 0 while one has to ask again every few seconds.",
+    across="min",
+)
+notices = Counter("maas_api_invalidation_notices_total", "Revocation notices heard, each worker counting for itself.")
+channel_reconnects = Counter("maas_api_invalidation_reconnects_total", "Times the notification channel was lost.")
+
+# Store ------------------------------------------------------------------------------------------------------------
+
+store_errors = Counter(
+    "maas_api_store_errors_total",
+    "Statements that failed for a reason of the store's.",
+    ("operation",),
+    [("lookup",), ("write",), ("last_used",)],
+)
+pool_connections = Gauge(
+    "maas_api_store_pool_connections",
+    "Connections to the store, over all workers.",
+    ("state",),
+    [("in_use",), ("idle",)],
+)
+pool_limit = Gauge("maas_api_store_pool_limit", "Most connections to the store, over all workers.")
+last_used_flushes = Counter(
+    "maas_api_last_used_flushes_total",
+    "Batches of last uses written, by result.",
+    ("result",),
+    [("success",), ("failure",)],
+)
+last_used_written = Counter("maas_api_last_used_written_total", "Keys whose last use was written.")
+last_used_pending = Gauge("maas_api_last_used_pending", "Keys whose last use waits to be written.")
+
+# Cluster ----------------------------------------------------------------------------------------------------------
+
+watch_synced = Gauge(
+    "maas_api_watch_synced",
+    "1 once a kind of object has been listed, 0 before; an optional kind the cluster lacks counts as listed.",
+    ("kind",),
+    across="min",
+)
+watch_contact = Gauge(
+    "maas_api_watch_last_contact_timestamp_seconds",
+    "When the Kubernetes API (or the folder of manifests) last answered for a kind of object: the worst worker's.",
+    ("kind",),
+    across="min",
+)
+watch_relists = Counter("maas_api_watch_relists_total", "Full lists of a kind of object.", ("kind",))
+watch_restarts = Counter("maas_api_watch_restarts_total", "Watches that ended with an error.", ("kind",))
+watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in memory.", ("kind",), across="max")
+manifest_errors = Counter(
+    "maas_api_manifest_errors_total", "Manifest files that could not be read; the last good state stays."
+)
+
+# Catalog ----------------------------------------------------------------------------------------------------------
+
+catalog_models = Gauge("maas_api_catalog_models", "Models listed.", ("source",), across="max")
+catalog_ready = Gauge("maas_api_catalog_models_ready", "Models listed and ready.", ("source",), across="max")
+catalog_problems = Gauge(
+    "maas_api_catalog_problems", "Entries or documents skipped because they break a rule.", ("source",), across="max"
+)
+catalog_stale = Gauge(
+    "maas_api_catalog_source_stale",
+    "1 while a source shows its last good state because its newest cannot be used.",
+    ("source",),
+    across="max",
+)
+catalog_builds = Histogram(
+    "maas_api_catalog_build_duration_seconds",
+    "Time to build and encode the catalog after a change.",
+    bounds=FINE_BUCKETS,
+)
+
+# Gateway ----------------------------------------------------------------------------------------------------------
+
+authz_decisions = Counter(
+    "maas_api_authz_decisions_total",
+    "Answers of the ext_authz endpoint: allowed, unauthenticated (401), forbidden (403, 404), unavailable (503).",
+    ("decision",),
+    [("allowed",), ("unauthenticated",), ("forbidden",), ("unavailable",)],
+)
+
+# Server -----------------------------------------------------------------------------------------------------------
+
+connections = Gauge("maas_api_http_connections", "Connections open, over all workers.")
+refusals = Counter(
+    "maas_api_http_refusals_total",
+    "Requests refused before they reached a route: connections (too many), slow (headers or body took too long), "
+    "headers (too large), body (too large), malformed (not HTTP).",
+    ("reason",),
+    [("connections",), ("slow",), ("headers",), ("body",), ("malformed",)],
+)
+tls_expiry = Gauge(
+    "maas_api_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate in use ends; 0 without TLS.",
+    across="min",
+)
+tls_reloads = Counter(
+    "maas_api_tls_reloads_total",
+    "Times the certificate's files changed, by result; after a failure the certificate in use stays.",
+    ("result",),
+    [("success",), ("failure",)],
+)
+workers = Gauge("maas_api_workers", "Worker processes that serve.")
+log_lines_suppressed = Counter(
+    "maas_api_log_lines_suppressed_total", "Access lines of refused calls left out because there were too many at once."
+)
+
+# The process, under the names every client library uses -----------------------------------------------------------
+
+process_memory = Gauge("process_resident_memory_bytes", "Resident memory, over all workers.")
+process_cpu = Counter("process_cpu_seconds_total", "User and system CPU time, over all workers.")
+process_fds = Gauge("process_open_fds", "Open file descriptors, over all workers.")
+process_start = Gauge("process_start_time_seconds", "When the oldest worker started, in Unix time.", across="min")
+
+
+def table() -> list[Instrument]:  # type: ignore[type-arg]  # a list of all three kinds
+    """Every instrument above, in the order it is written here."""
+    return [value for value in globals().values() if isinstance(value, Instrument)]

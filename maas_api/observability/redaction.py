@@ -1,0 +1,106 @@
+"""Nothing that lets someone in leaves through a log, a trace or an error text.
+
+Three nets, each of which would be enough for its own kind of mistake:
+
+* by shape: API keys of this service and of the providers, bearer values, JSON Web Tokens, hashes, PEM keys;
+* by name: a field called ``authorization`` or ``password`` is blanked whatever it holds;
+* by value: secrets this process has read from files (platform tokens, the database's password) are remembered and
+  blanked wherever they turn up.
+
+A key's display prefix (``sk-oai-`` and at most twelve characters, then ``...``) is meant to be shown and stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+BLANK = "[redacted]"
+
+# The order matters: a header's whole value goes before a shape inside it is looked for.
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), BLANK),
+    # The user part of a URL, up to the last @ before the path: passwords may contain an @ where nobody escaped it.
+    (re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s\"'?#]*@"), rf"\g<scheme>{BLANK}@"),
+    (
+        re.compile(
+            r"(?P<name>\b(?:proxy-)?authorization|\b(?:x-)?(?:goog-)?api[-_]?key|\bx-maas-internal-secret|\b(?:set-)?cookie"
+            r"|\bpassword|\bpasswd|\bclient_secret|\bsslpassword)"
+            r"(?P<between>\\?[\"']?\)?\s*[:=,]\s*\(?b?\\?[\"']?)"
+            r"(?P<scheme>(?:bearer|basic|token|negotiate)\s+)?[^\s\"'\\,;&)}\]]+",
+            re.IGNORECASE,
+        ),
+        rf"\g<name>\g<between>{BLANK}",
+    ),
+    (
+        re.compile(r"\b(?P<scheme>bearer|basic)(?P<space>\s+|%20)[A-Za-z0-9._~+/=:%-]{4,}", re.IGNORECASE),
+        rf"\g<scheme>\g<space>{BLANK}",
+    ),
+    (re.compile(r"sk-oai-(?![0-9A-Za-z]{1,12}\.\.\.)[0-9A-Za-z_]+"), f"sk-oai-{BLANK}"),
+    (
+        re.compile(r"\bsk-(?!oai-)[A-Za-z0-9][A-Za-z0-9_-]{11,}"),
+        f"sk-{BLANK}",
+    ),  # OpenAI, Anthropic, OpenRouter, DeepSeek
+    (re.compile(r"\b(?:gsk_|xai-|hf_|r8_|pplx-|nvapi-|fw_|AIza|AKIA|ASIA|gh[pousr]_|glpat-)[A-Za-z0-9_-]{12,}"), BLANK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), BLANK),  # a JSON Web Token
+    (re.compile(r"\bsha256~[A-Za-z0-9_-]{10,}"), BLANK),  # an OpenShift token
+    # A SHA-256 in hex, and any run of letters and digits as long as one of our secrets: no word and no id is.
+    (re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{42,}(?![A-Za-z0-9])"), BLANK),
+    (re.compile(r"\\x[0-9a-f]{2}(?:\\x[0-9a-f]{2}|[ -~]){31,}"), BLANK),  # a digest as the text of a bytes value
+)
+
+_NAMES = re.compile(
+    r"(?:^|[_-])(?:authorization|api_?key|key_hash|raw_key|plaintext|secret|token|password|passwd|cookie|credentials?)$",
+    re.IGNORECASE,
+)
+
+_MIN_REMEMBERED = 6
+
+
+class Redactor:
+    """Blanks secrets in text and in values. One for the process; remembering is for start-up."""
+
+    def __init__(self) -> None:
+        self._remembered: frozenset[str] = frozenset()
+
+    def remember(self, *secrets: str) -> None:
+        """Blank these exact values from now on, percent-encoded too. Values under six characters are left alone:
+        they would blank ordinary words."""
+        fresh = {text for text in secrets if len(text) >= _MIN_REMEMBERED}
+        self._remembered |= fresh | {quote(text, safe="") for text in fresh}
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in self._remembered:
+            if secret in text:
+                text = text.replace(secret, BLANK)
+        for shape, instead in _SHAPES:
+            text = shape.sub(instead, text)
+        return text
+
+    def value(self, value: Any, name: str = "") -> Any:
+        """A value fit for JSON, without secrets: containers are walked, anything unusual becomes its text."""
+        if (
+            name
+            and _NAMES.search(name)
+            and value not in (None, "", "present", "absent")
+            and not isinstance(value, bool)
+        ):
+            return BLANK
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(item, str(key)) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(item) for item in value]
+        if isinstance(value, bytes | bytearray):
+            return self.text(bytes(value).decode("utf-8", "backslashreplace"))
+        return self.text(str(value))
+
+
+REDACTOR = Redactor()
+"""The process's one redactor: what a module remembers, every output forgets."""

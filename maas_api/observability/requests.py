@@ -1,0 +1,145 @@
+"""What is said about a request: its id, its place in a trace, its access line, its numbers.
+
+The hot path pays about a microsecond for all of it: the id is taken over or made from a fast generator, the numbers
+are plain additions, and of its access lines one in so many is written. Refused calls are always logged, up to a
+number per second, because a flood of junk keys must not become a flood of lines.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from maas_api.observability import metrics
+from maas_api.wire import RawHeaders, Reply
+
+log = logging.getLogger("maas_api.access")
+
+REQUEST_ID = b"x-request-id"
+TRACEPARENT = b"traceparent"
+UNMATCHED = "unmatched"
+"""The route label of a request no route took, as in the Go service."""
+
+REFUSED_LINES_PER_SECOND = 100
+"""Most access lines a second for refused calls of the hot path, per worker; the rest is counted."""
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
+_NOTED = ("Authorization", "X-Api-Key", "Cookie", "Set-Cookie", "X-MaaS-Username", "X-MaaS-Group")
+_NOTED_RAW = tuple((name, name.lower().encode()) for name in _NOTED)
+_bits = random.SystemRandom().getrandbits(64)
+_generator = random.Random(_bits)  # noqa: S311 - an id for finding lines, nothing rests on its secrecy
+
+
+class Context(NamedTuple):
+    """The request a log line belongs to."""
+
+    request_id: str
+    trace_id: str = ""
+
+
+CONTEXT: contextvars.ContextVar[Context | None] = contextvars.ContextVar("maas_api_request", default=None)
+"""Set around a request's work; every log line written meanwhile carries it."""
+
+
+def reseed() -> None:
+    """Give this process ids of its own. Call after fork, or siblings would make the same ones."""
+    _generator.seed(random.SystemRandom().getrandbits(128))
+
+
+def new_request_id() -> bytes:
+    """A random UUID (version 4, RFC 9562)."""
+    bits = _generator.getrandbits(128)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[bits >> 60 & 3]}{text[17:20]}-{text[20:]}".encode()
+
+
+def request_id(headers: RawHeaders) -> bytes:
+    """The caller's X-Request-ID where it is 1 to 128 letters, digits, dots, underscores and hyphens, else a new one."""
+    for name, value in headers:
+        if name == REQUEST_ID:
+            return value if _ID.fullmatch(value) else new_request_id()
+    return new_request_id()
+
+
+def trace_id(headers: RawHeaders) -> str:
+    """The trace a request belongs to (W3C Trace Context), or ``""`` where the header is absent or malformed."""
+    for name, value in headers:
+        if name == TRACEPARENT:
+            match = _TRACEPARENT.fullmatch(value)
+            return match[1].decode() if match and match[1].strip(b"0") and match[2].strip(b"0") else ""
+    return ""
+
+
+def method_label(method: str) -> str:
+    """A method as a label: what is not of HTTP's own is ``other``, or callers could add series without end."""
+    return method if method in _METHODS else "other"
+
+
+class Recorder:
+    """Counts answers and writes access lines.
+
+    ``fields`` are constants of the installation, added to every line. ``sample`` is the share (0 to 1) of the hot
+    path's successful calls that get a line.
+    """
+
+    def __init__(self, fields: dict[str, str], sample: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fields = fields
+        self._every = round(1 / sample) if sample > 0 else 0
+        self._calls = itertools.count(1)
+        self._clock = clock
+        self._second = -1
+        self._written = 0
+        self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Add one answer to the numbers."""
+        observe = self._observers.get((method, route, status))
+        if observe is None:
+            series = metrics.http_requests.labels(method_label(method), route, str(status))
+            observe = self._observers[(method_label(method), route, status)] = series.observe
+        observe(seconds)
+
+    def wants_line(self, reply: Reply, *, hot: bool) -> bool:
+        """Whether this answer gets an access line."""
+        if not hot or reply.status >= 500:
+            return True
+        if reply.status < 400 and not reply.body.startswith(b'{"valid":false'):
+            return self._every > 0 and next(self._calls) % self._every == 0
+        return self._within_limit()
+
+    def _within_limit(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._written = second, 0
+        self._written += 1
+        if self._written > REFUSED_LINES_PER_SECOND:
+            metrics.log_lines_suppressed.inc()
+            return False
+        return True
+
+    def line(
+        self, method: str, path: str, status: int, seconds: float, client: str, headers: RawHeaders, context: Context
+    ) -> None:
+        """Write the access line: the Go service's fields, and the trace where there is one."""
+        present = {name for name, _ in headers}
+        fields: dict[str, Any] = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "latency_ms": round(seconds * 1000, 3),
+            "client_ip": client,
+            "request_id": context.request_id,
+            **self._fields,
+            "auth_headers": {name: "present" if raw in present else "absent" for name, raw in _NOTED_RAW},
+        }
+        if context.trace_id:
+            fields["trace_id"] = context.trace_id
+        log.log(logging.ERROR if status >= 500 else logging.INFO, "request completed", extra=fields)
