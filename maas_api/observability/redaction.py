@@ -28,7 +28,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(
             r"(?P<name>\b(?:proxy-)?authorization|\b(?:x-)?(?:goog-)?api[-_]?key|\bx-maas-internal-secret|\b(?:set-)?cookie"
             r"|\bpassword|\bpasswd|\bclient_secret|\bsslpassword)"
-            r"(?P<between>\\?[\"']?\)?\s*[:=,]\s*\(?b?\\?[\"']?)"
+            r"(?P<between>\\?[\"']?\)?\s*[:=,]\s*\(?(?:b(?=[\"']))?\\?[\"']?)"
             r"(?P<scheme>(?:bearer|basic|token|negotiate)\s+)?[^\s\"'\\,;&)}\]]+",
             re.IGNORECASE,
         ),
@@ -48,11 +48,11 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bsha256~[A-Za-z0-9_-]{10,}"), BLANK),  # an OpenShift token
     # A SHA-256 in hex, and any run of letters and digits as long as one of our secrets: no word and no id is.
     (re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{42,}(?![A-Za-z0-9])"), BLANK),
-    (re.compile(r"\\x[0-9a-f]{2}(?:\\x[0-9a-f]{2}|[ -~]){31,}"), BLANK),  # a digest as the text of a bytes value
+    (re.compile(r"(?:\\x[0-9a-f]{2}[^\\]{0,6}){8,}"), BLANK),  # a digest as the text of a bytes value
 )
 
 _NAMES = re.compile(
-    r"(?:^|[_-])(?:authorization|api_?key|key_hash|raw_key|plaintext|secret|token|password|passwd|cookie|credentials?)$",
+    r"(?:^|[_-])(?:authorization|api[_-]?key|key_hash|raw_key|plaintext|secret|token|password|passwd|cookie|credentials?)$",
     re.IGNORECASE,
 )
 
