@@ -9,8 +9,14 @@ from flask import Blueprint, Flask
 
 from maas_api import guard, health, web
 from maas_api.config import Settings
-from maas_api.health import Readiness
+from maas_api.health import Check, Readiness
+from maas_api.kube import sources as kube_sources
+from maas_api.kube.objects import CONFIG_MAP, HTTP_ROUTE, LLM_INFERENCE_SERVICE
 from maas_api.lifecycle import Background
+from maas_api.models import readiness as models_readiness
+from maas_api.models.catalog import Catalog
+from maas_api.models.kserve import Gateway
+from maas_api.models.listing import Listing
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
 from maas_api.wire import RouteTable
@@ -25,6 +31,7 @@ class Service:
     fast: RouteTable
     internal: guard.InternalGuard
     readiness: Readiness
+    catalog: Catalog
     background: Sequence[Background]
 
     def start(self) -> None:
@@ -56,9 +63,19 @@ def build(settings: Settings) -> Service:
     directory.absent()  # until a source of the kind exists
     blueprints.append(subscriptions.blueprint(directory))
     fast.add("POST", "/internal/v1/subscriptions/select", subscriptions.select_route(directory))
+    sources = kube_sources.build(settings)
+    catalog = Catalog(
+        gateway=Gateway(settings.gateway_name, settings.gateway_namespace),
+        registry=(settings.namespace, settings.registry_configmap),
+        stores=sources.of(LLM_INFERENCE_SERVICE, HTTP_ROUTE, CONFIG_MAP),
+        feeds=sources.feeds,
+    )
+    Listing(catalog).register(fast)
+    readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
+    background += [*sources.background, catalog]
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
-    return Service(settings, flask, fast, internal, readiness, background)
+    return Service(settings, flask, fast, internal, readiness, catalog, background)
 
 
 def _secret(settings: Settings) -> bytes:

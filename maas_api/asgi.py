@@ -122,7 +122,7 @@ async def _settle(pending: Pending) -> Reply:
 
 async def _respond(send: Send, reply: Reply, *, close: bool) -> None:
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-    if reply.status == 204:
+    if reply.status in (204, 304):  # neither has a body to measure (RFC 9110, section 8.6)
         headers.pop()
     if close:
         headers.append((b"connection", b"close"))
