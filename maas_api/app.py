@@ -31,7 +31,6 @@ class Service:
     fast: RouteTable
     internal: guard.InternalGuard
     readiness: Readiness
-    catalog: Catalog
     background: Sequence[Background]
 
     def start(self) -> None:
@@ -75,7 +74,7 @@ def build(settings: Settings) -> Service:
     background += [*sources.background, catalog]
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
-    return Service(settings, flask, fast, internal, readiness, catalog, background)
+    return Service(settings, flask, fast, internal, readiness, background)
 
 
 def _secret(settings: Settings) -> bytes:
