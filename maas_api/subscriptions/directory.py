@@ -93,19 +93,51 @@ class View(NamedTuple):
         return ModelKey(namespace, name) if slash and namespace and name else None
 
 
+class Memo:
+    """What objects were read as: an object that is still the same mapping is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Raw, Any]] = {}
+        self._used: dict[int, tuple[Raw, Any]] = {}
+
+    def read(self, raw: Raw, read: Callable[[Raw], T]) -> T | ObjectError:
+        """The object as ``read`` gives it, or the error it raises."""
+        held = self._known.get(id(raw))
+        if held is None or held[0] is not raw:
+            try:
+                held = (raw, read(raw))
+            except ObjectError as fault:
+                held = (raw, fault)
+        self._used[id(raw)] = held  # holding the object keeps its id from being given to another
+        found: T | ObjectError = held[1]
+        return found
+
+    def settle(self) -> None:
+        """Forget what was not asked for since the last call."""
+        self._known, self._used = self._used, {}
+
+
 def build(
-    subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = (), *, namespace: str = ""
+    subscriptions: Iterable[Raw],
+    policies: Iterable[Raw],
+    models: Iterable[Raw] = (),
+    *,
+    namespace: str = "",
+    memo: Memo | None = None,
 ) -> View:
     """The view of raw objects. A bad object is left out and reported in ``problems``; the rest stays.
 
     ``namespace``: subscriptions and policies elsewhere are ignored (whoever may create one in a namespace of their own
-    must not grant themselves models); empty takes every namespace.
+    must not grant themselves models); empty takes every namespace. ``memo``: carried from one call to the next, it
+    spares reading what did not change.
     """
+    memo = memo or Memo()
     problems: list[Problem] = []
-    parsed = _parse("MaaSSubscription", subscriptions, model.subscription, namespace, problems)
+    parsed = _parse("MaaSSubscription", subscriptions, model.subscription, namespace, memo, problems)
     ordered = tuple(sorted(parsed, key=lambda item: item.rank))
-    granted = _parse("MaaSAuthPolicy", policies, model.policy, namespace, problems)
-    infos = _parse("MaaSModelRef", models, model.model_info, "", problems)
+    granted = _parse("MaaSAuthPolicy", policies, model.policy, namespace, memo, problems)
+    infos = _parse("MaaSModelRef", models, model.model_info, "", memo, problems)
+    memo.settle()
     return View(
         subscriptions=ordered,
         owners_by_user=_index((user, i) for i, item in enumerate(ordered) for user in item.users),
@@ -128,7 +160,7 @@ def _index(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
 
 
 def _parse(
-    kind: str, raws: Iterable[Raw], read: Callable[[Raw], T], namespace: str, problems: list[Problem]
+    kind: str, raws: Iterable[Raw], read: Callable[[Raw], T], namespace: str, memo: Memo, problems: list[Problem]
 ) -> list[T]:
     found: list[T] = []
     for raw in raws:
@@ -136,11 +168,12 @@ def _parse(
         metadata = metadata if isinstance(metadata, Mapping) else {}
         if namespace and metadata.get("namespace") != namespace:
             continue
-        try:
-            found.append(read(raw))
-        except ObjectError as fault:
+        value = memo.read(raw, read)
+        if isinstance(value, ObjectError):
             place, name = (str(metadata.get(field) or "?") for field in ("namespace", "name"))
-            problems.append(Problem(kind, place, name, str(fault)))
+            problems.append(Problem(kind, place, name, str(value)))
+        else:
+            found.append(value)
     return found
 
 
@@ -156,6 +189,7 @@ class Directory:
         self._namespace = namespace
         self._view: View | None = None
         self._known = known
+        self._memo = Memo()
 
     @property
     def known(self) -> bool:
@@ -169,7 +203,7 @@ class Directory:
 
     def update(self, subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = ()) -> None:
         """Replace the state by these raw objects. Objects that are newly bad are logged once."""
-        view = build(subscriptions, policies, models, namespace=self._namespace)
+        view = build(subscriptions, policies, models, namespace=self._namespace, memo=self._memo)
         before = set(self._view.problems) if self._view else set()
         for problem in view.problems:
             if problem not in before:
