@@ -11,7 +11,14 @@ from maas_api import guard, health, web
 from maas_api.config import Settings
 from maas_api.health import Check, Readiness
 from maas_api.kube import sources as kube_sources
-from maas_api.kube.objects import CONFIG_MAP, HTTP_ROUTE, LLM_INFERENCE_SERVICE
+from maas_api.kube.objects import (
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    LLM_INFERENCE_SERVICE,
+    MAAS_AUTH_POLICY,
+    MAAS_MODEL_REF,
+    MAAS_SUBSCRIPTION,
+)
 from maas_api.lifecycle import Background
 from maas_api.models import readiness as models_readiness
 from maas_api.models.catalog import Catalog
@@ -19,6 +26,7 @@ from maas_api.models.kserve import Gateway
 from maas_api.models.listing import Listing
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
+from maas_api.subscriptions.feed import SubscriptionFeed
 from maas_api.wire import RouteTable
 
 
@@ -58,11 +66,19 @@ def build(settings: Settings) -> Service:
     blueprints: list[Blueprint] = []
     readiness = Readiness()
     blueprints.append(health.blueprint(readiness))
+    sources = kube_sources.build(settings)
     directory = Directory(namespace=settings.maas_subscription_namespace)
-    directory.absent()  # until a source of the kind exists
     blueprints.append(subscriptions.blueprint(directory))
     fast.add("POST", "/internal/v1/subscriptions/select", subscriptions.select_route(directory))
-    sources = kube_sources.build(settings)
+    following = SubscriptionFeed(
+        directory,
+        subscriptions=sources.of(MAAS_SUBSCRIPTION),
+        policies=sources.of(MAAS_AUTH_POLICY),
+        models=sources.of(MAAS_MODEL_REF),
+        feeds=sources.feeds,
+        exists=lambda: False,
+    )
+    readiness.add("subscriptions", lambda: Check(directory.known, directory.report()))
     catalog = Catalog(
         gateway=Gateway(settings.gateway_name, settings.gateway_namespace),
         registry=(settings.namespace, settings.registry_configmap),
@@ -71,7 +87,7 @@ def build(settings: Settings) -> Service:
     )
     Listing(catalog).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
-    background += [*sources.background, catalog]
+    background += [*sources.background, catalog, following]
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)

@@ -201,6 +201,13 @@ class Directory:
         """The current state, or None where the kind does not exist."""
         return self._view
 
+    def report(self) -> dict[str, Any]:
+        """How much is known, for the readiness probe."""
+        view = self._view
+        if view is None:
+            return {"kind": "absent" if self._known else "unknown"}
+        return {"subscriptions": len(view.subscriptions), "problems": len(view.problems)}
+
     def update(self, subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = ()) -> None:
         """Replace the state by these raw objects. Objects that are newly bad are logged once."""
         view = build(subscriptions, policies, models, namespace=self._namespace, memo=self._memo)

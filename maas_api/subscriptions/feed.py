@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from maas_api.kube.objects import Changed, Feed, ObjectStore
+from maas_api.kube.objects import Changed, Feed, Object, ObjectStore
 from maas_api.subscriptions.directory import Directory
 
 log = logging.getLogger(__name__)
@@ -15,41 +15,38 @@ log = logging.getLogger(__name__)
 class SubscriptionFeed:
     """Follows the stores of MaaSSubscriptions, MaaSAuthPolicies and (for what they say about models) MaaSModelRefs.
 
-    ``feed`` fills the store of subscriptions and says whether the kind exists; ``others`` fill the other stores.
-    ``empty_is_absent``: no subscription counts as no such kind, as in a folder of manifests that mentions none.
-    Nothing is decided before every feed has been read once. ``interval``: seconds between looks at the feeds' states
-    (a kind installed or removed); changed objects are taken in after ``coalesce`` seconds.
+    Each kind may have several stores, such as a folder of manifests and a cluster. ``feeds`` fill them: nothing is
+    decided before every one of them has been read once. ``exists`` says whether there is such a kind as a
+    MaaSSubscription at all; where any is known, there is. ``interval``: seconds between looks at the feeds' states (a
+    kind installed or removed makes no event); changed objects are taken in after ``coalesce`` seconds.
     """
 
     def __init__(
         self,
         directory: Directory,
         *,
-        subscriptions: ObjectStore,
-        policies: ObjectStore,
-        models: ObjectStore | None,
-        feed: Feed,
-        others: Sequence[Feed] = (),
-        empty_is_absent: bool = False,
+        subscriptions: Sequence[ObjectStore],
+        policies: Sequence[ObjectStore],
+        models: Sequence[ObjectStore] = (),
+        feeds: Sequence[Feed],
+        exists: Callable[[], bool],
         interval: float = 0.5,
         coalesce: float = 0.02,
     ) -> None:
         self._directory = directory
-        self._subscriptions = subscriptions
-        self._policies = policies
-        self._models = models
-        self._feed = feed
-        self._others = tuple(others)
-        self._empty_is_absent = empty_is_absent
+        self._subscriptions = tuple(subscriptions)
+        self._policies = tuple(policies)
+        self._models = tuple(models)
+        self._feeds = tuple(feeds)
+        self._exists = exists
         self._interval = interval
         self._coalesce = coalesce
         self._changed = threading.Event()
         self._changed.set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        for store in (subscriptions, policies, models):
-            if store is not None:
-                store.subscribe(self._mark)
+        for store in (*self._subscriptions, *self._policies, *self._models):
+            store.subscribe(self._mark)
 
     def start(self) -> None:
         """Take in what is known, then follow."""
@@ -66,27 +63,17 @@ class SubscriptionFeed:
 
     def refresh(self) -> None:
         """Make the directory equal to the stores, if anything changed."""
-        statuses = [status for feed in (self._feed, *self._others) for status in feed.status()]
-        if not all(status.synced for status in statuses):
+        if not all(status.synced for feed in self._feeds for status in feed.status()):
             return
-        if self._absent():
+        if not self._exists() and not any(len(store) for store in self._subscriptions):
             if self._directory.view is not None or not self._directory.known:
                 self._directory.absent()
-                self._changed.set()  # the objects that come with the kind are news
+                self._changed.set()  # should the kind come back, its objects are news
             return
         if not self._changed.is_set() and self._directory.view is not None:
             return
         self._changed.clear()  # before reading: what changes meanwhile is taken in next time
-        self._directory.update(
-            self._subscriptions.snapshot().values(),
-            self._policies.snapshot().values(),
-            self._models.snapshot().values() if self._models is not None else (),
-        )
-
-    def _absent(self) -> bool:
-        if self._empty_is_absent and not len(self._subscriptions):
-            return True
-        return any(status.state == "absent" for status in self._feed.status())
+        self._directory.update(_objects(self._subscriptions), _objects(self._policies), _objects(self._models))
 
     def _mark(self, _keys: Changed) -> None:
         self._changed.set()
@@ -102,3 +89,7 @@ class SubscriptionFeed:
                 self.refresh()
             except Exception:  # the thread must outlive a bug in one update; the last state stays
                 log.exception("reading the subscriptions failed, the last known ones stay")
+
+
+def _objects(stores: Sequence[ObjectStore]) -> list[Object]:
+    return [obj for store in stores for obj in store.snapshot().values()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from maas_api import guard, web
-from maas_api.app import Service
+from maas_api.app import Service, build
 from maas_api.config import Settings
 from maas_api.health import Readiness
 from maas_api.subscriptions import views
@@ -16,6 +18,7 @@ from maas_api.subscriptions.directory import Directory
 from maas_api.wire import RouteTable
 from tests.support import contract
 from tests.support.serving import serving
+from tests.support.wait import until
 from tests.unit.subscriptions.objects import policy, reference, subscription
 
 ALICE = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["team-a"]'}
@@ -145,3 +148,20 @@ def test_before_the_first_state_an_identified_caller_is_asked_to_come_back() -> 
     contract.check("GET", LIST, reply.status_code, reply.get_json())
     assert reply.status_code == 503
     assert flask.get(LIST).get_json() == []
+
+
+def test_a_folder_of_manifests_is_followed(tmp_path: Path) -> None:
+    service = build(Settings(manifests=tmp_path, kubernetes="off", sqlite_path=tmp_path / "keys.db"))
+    with serving(service) as base, httpx.Client(base_url=base, headers=ALICE) as client:
+
+        def names() -> list[str]:
+            return [row["subscription_id_header"] for row in client.get(LIST).json()]
+
+        assert names() == []
+        objects = [subscription("gold", users=("alice",)), policy("p", "opt", groups=("team-a",))]
+        (tmp_path / "gold.yaml").write_text(yaml.safe_dump_all(objects))
+        until(lambda: names() == ["gold"], what="the subscription in the folder")
+        assert client.post(SELECT, json={"username": "alice"}).json()["name"] == "gold"
+        (tmp_path / "gold.yaml").write_text("spec: [")
+        (tmp_path / "silver.yaml").write_text(yaml.safe_dump(subscription("silver", groups=("team-a",))))
+        until(lambda: names() == ["gold", "silver"], what="the second, beside the last good state of the first")
