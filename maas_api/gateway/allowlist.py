@@ -1,0 +1,75 @@
+"""Which model a request would run, and whether a key with an allow-list may. Pure; in doubt the answer is no."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from maas_api.gateway.providers import Provider
+
+
+class NotJudgeable(Exception):  # noqa: N818 - names the state, like LookupError
+    """The request does not say plainly which one model it runs. The message tells the caller what to do."""
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.too_large = too_large
+
+
+def permits(allowed: Iterable[str], models: Collection[str]) -> bool:
+    """Whether one of ``models`` (the names one model goes by) is on the list: an exact id, or a prefix and ``*``."""
+    return any(
+        any(name.startswith(entry[:-1]) for name in models) if entry.endswith("*") else entry in models
+        for entry in allowed
+    )
+
+
+def requested_model(provider: Provider, method: str, path: str, body: bytes, *, partial: bool) -> str:
+    """The model that a request to ``path`` (relative to the provider's route, percent-decoded) runs.
+
+    ``partial`` says that ``body`` is only the beginning of it. Raises NotJudgeable.
+    """
+    place = next((found for found in map(_matcher(path), provider.model_paths) if found is not None), None)
+    if place is None or method != "POST":
+        allowed = ", ".join(f"POST {provider.path_prefix}{item}" for item in provider.model_paths)
+        raise NotJudgeable(f"this API key is limited to certain models and may use only {allowed}")
+    if place:
+        return place
+    if partial:
+        raise NotJudgeable(
+            "this API key is limited to certain models, and the request is too large to find its model in it",
+            too_large=True,
+        )
+    try:
+        document = json.loads(body, object_pairs_hook=_unambiguous)
+    except (ValueError, RecursionError):
+        raise NotJudgeable(
+            "this API key is limited to certain models: the body must be plain JSON in which no name stands twice"
+        ) from None
+    model = document.get("model") if isinstance(document, dict) else None
+    if not isinstance(model, str) or not model:
+        raise NotJudgeable("this API key is limited to certain models: the body must name one in 'model'")
+    return model
+
+
+def _matcher(path: str) -> Callable[[str], str | None]:
+    """A function: pattern -> the model the path names, ``""`` where the body does, None for another path."""
+
+    def match(pattern: str) -> str | None:
+        before, placeholder, after = pattern.partition("{model}")
+        if not placeholder:
+            return "" if path == pattern else None
+        found = re.fullmatch(re.escape(before) + "([^/]+)" + re.escape(after), path)
+        return found.group(1) if found else None
+
+    return match
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Parsers disagree on which of two equal names counts; a provider's may not be ours."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found

@@ -1,0 +1,68 @@
+"""From the catalog to the gateway: which local models get a route, and what is known of them by path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from maas_api.gateway.envoy.plan import RESERVED, LocalModel, PlanError, Upstream
+from maas_api.models.model import Problem
+from maas_api.models.snapshot import Snapshot
+
+
+class LocalRoutes(NamedTuple):
+    """Routes to the catalog's local models, and those that cannot have one."""
+
+    routes: tuple[LocalModel, ...]
+    problems: tuple[Problem, ...]
+
+
+def local_routes(snapshot: Snapshot, *, ca_file: Path | None = None) -> LocalRoutes:
+    """A route for every local model with an address. ``ca_file`` (PEM) verifies those behind https.
+
+    A model whose address or name no gateway can use is reported and left out; the others keep their routes.
+    """
+    routes: dict[str, LocalModel] = {}
+    problems: list[Problem] = []
+    for model in snapshot.local_models:
+        if not model.address:
+            continue
+        origin = f"{model.namespace}/{model.name}"
+        if model.path_prefix.startswith(RESERVED):
+            problems.append(Problem(origin, "", "namespace", "its path belongs to the gateway", model.path_prefix))
+            continue
+        try:
+            upstream = Upstream.from_url(model.address, ca_file=ca_file)
+        except PlanError as fault:
+            problems.append(Problem(origin, "", "status.addresses", str(fault)))
+            continue
+        routes.setdefault(model.path_prefix, LocalModel(path_prefix=model.path_prefix, upstream=upstream))
+    return LocalRoutes(tuple(routes.values()), tuple(problems))
+
+
+class ModelsByPath:
+    """The ids of a local model by its route's path, as the authorizer asks for them. Follows the catalog."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+        self._known: tuple[Snapshot | None, dict[str, frozenset[str]]] = (None, {})
+
+    def __call__(self, path: str) -> Collection[str]:
+        """Every id and alias of the model whose ``/<namespace>/<name>/`` the path starts with; empty for none."""
+        snapshot = self._snapshot()
+        seen, ids = self._known
+        if seen is not snapshot:
+            ids = _ids_by_prefix(snapshot)
+            self._known = (snapshot, ids)  # one reference, so that threads see both or neither
+        parts = path.split("/", 3)
+        return ids.get(f"/{parts[1]}/{parts[2]}/", frozenset()) if len(parts) == 4 else frozenset()
+
+
+def _ids_by_prefix(snapshot: Snapshot) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for entry in snapshot.entries:
+        if entry.local is not None:
+            prefix = entry.local.path_prefix
+            found[prefix] = found.get(prefix, frozenset()) | {entry.id, *entry.aliases}
+    return found

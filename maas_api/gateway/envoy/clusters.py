@@ -1,0 +1,154 @@
+"""Envoy clusters: where connections go, what is verified there, and what a request carries on its way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Tls, Upstream, is_ip
+from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
+from maas_api.gateway.envoy.xds import Json, extension, typed
+from maas_api.gateway.providers import CREDENTIAL_HEADERS
+
+MAAS_API = "maas-api"
+AUTHORITY = "maas-api-authority"
+"""The same service as ``maas-api``, asked by the gateway itself: only these requests carry the shared secret."""
+
+CONNECT_TIMEOUT = "5s"
+_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+INTERNAL_SECRET_HEADER = "x-maas-internal-secret"  # noqa: S105 - the header's name
+
+# Prefixes of headers that concern the gateway and its platform; no model needs them, no provider may see them.
+_PLATFORM_PREFIXES = ("x-maas-", "x-envoy-", "x-forwarded-")
+# A caller's cookies belong to the platform's host name.
+_PLATFORM_HEADERS = ("cookie", "forwarded", "x-real-ip")
+
+
+def model_cluster(model: LocalModel) -> str:
+    """The cluster's name of a local model."""
+    return f"model{model.path_prefix.rstrip('/')}"
+
+
+def provider_cluster(route: ProviderRoute) -> str:
+    """The cluster's name of a provider."""
+    return f"external/{route.provider.name}"
+
+
+def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
+    """Every cluster of the plan. ``folder`` holds the secret files."""
+    authority = [_inject(INTERNAL_SECRET_HEADER, "", INTERNAL_SECRET, folder)] if plan.internal_secret else []
+    return [
+        _cluster(MAAS_API, plan.maas_api, []),
+        _cluster(AUTHORITY, plan.maas_api, authority),
+        *(_cluster(model_cluster(model), model.upstream, [_clean()]) for model in plan.models),
+        *(_provider(route, folder) for route in plan.providers),
+    ]
+
+
+def _provider(route: ProviderRoute, folder: Path) -> Json:
+    provider = route.provider
+    # The order matters: what the caller sent goes first, then the provider's own key comes.
+    filters = [
+        _clean("x-request-id", defaults=provider.default_headers),
+        _inject(provider.credential_header, provider.credential_prefix, provider_secret(provider.name), folder),
+    ]
+    return _cluster(provider_cluster(route), route.upstream, filters)
+
+
+def _clean(*more: str, defaults: tuple[tuple[str, str], ...] = ()) -> Json:
+    """An upstream filter that drops what a model must not see and adds what the client left out.
+
+    Upstream and not on the route: only here the headers that the router itself adds (x-envoy-original-path,
+    x-envoy-expected-rq-timeout-ms) exist already.
+    """
+    names = (*CREDENTIAL_HEADERS, *_PLATFORM_HEADERS, *more)
+    mutations: list[Json] = [
+        *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _PLATFORM_PREFIXES),
+        *({"remove": name} for name in names),
+        *(
+            {"append": {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"}}
+            for key, value in defaults
+        ),
+    ]
+    return extension(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"request_mutations": mutations},
+    )
+
+
+def _inject(header: str, prefix: str, secret: str, folder: Path) -> Json:
+    """An upstream filter that sets ``header`` from a secret file; without the secret the request is refused."""
+    credential = extension(
+        "envoy.http.injected_credentials.generic",
+        "envoy.extensions.http.injected_credentials.generic.v3.Generic",
+        credential=secret_source(secret, folder),
+        header=header,
+        header_value_prefix=prefix,
+    )
+    return extension(
+        "envoy.filters.http.credential_injector",
+        "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+        overwrite=True,
+        allow_request_without_credential=False,
+        credential=credential,
+    )
+
+
+def socket_address(host: str, port: int) -> Json:
+    """A TCP address as Envoy writes it."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _cluster(name: str, upstream: Upstream, filters: list[Json]) -> Json:
+    cluster: Json = {
+        "name": name,
+        "type": "STATIC" if upstream.is_address else "LOGICAL_DNS",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(upstream.host, upstream.port)}}]}],
+        },
+        # Streams of tokens are long: the default of 1,024 requests at once is soon a wall on one shared cluster.
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}]
+        },
+        "typed_extension_protocol_options": {_PROTOCOL_OPTIONS: _protocol(upstream, filters)},
+    }
+    if upstream.tls is not None:
+        cluster["transport_socket"] = _tls(upstream.tls)
+    return cluster
+
+
+def _protocol(upstream: Upstream, filters: list[Json]) -> Json:
+    protocol = typed(
+        _PROTOCOL_OPTIONS,
+        # Below the 120 s that servers of this kind keep an idle connection, so that no request meets a closing one.
+        common_http_protocol_options={"idle_timeout": "90s"},
+    )
+    if upstream.tls is not None:
+        protocol["auto_config"] = {}  # HTTP/2 where the server offers it in the handshake
+    else:
+        protocol["explicit_http_config"] = {"http_protocol_options": {}}
+    if filters:
+        codec = extension(
+            "envoy.filters.http.upstream_codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+        )
+        protocol["http_filters"] = [*filters, codec]
+    return protocol
+
+
+def _tls(tls: Tls) -> Json:
+    kind = "IP_ADDRESS" if is_ip(tls.sni) else "DNS"
+    return extension(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        sni=tls.sni if kind == "DNS" else "",  # RFC 6066: an address is not a server name
+        common_tls_context={
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "validation_context": {
+                "trusted_ca": {"filename": str(tls.ca_file)},
+                # Without it any certificate of that CA would do.
+                "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": tls.sni}}],
+            },
+        },
+    )

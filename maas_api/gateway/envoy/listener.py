@@ -1,0 +1,195 @@
+"""The Envoy listener: what happens to a request before it is routed, and how Envoy says no by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maas_api.gateway.envoy import clusters, routes
+from maas_api.gateway.envoy.plan import Plan
+from maas_api.gateway.envoy.xds import Json, extension, watched
+from maas_api.gateway.providers import CREDENTIAL_HEADERS
+from maas_api.identity import headers
+
+LISTENER = "maas"
+AUTHORIZER_PATH = "/internal/v1/authz"
+"""Where maas-api answers the gateway's question; the original path follows."""
+AUTHORIZER_TIMEOUT = "1s"
+"""A ceiling for a broken network; the authorizer itself answers or gives up much sooner."""
+
+IDENTITY_HEADERS = tuple(
+    name.lower() for name in (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
+)
+"""What the authorizer says about a caller, for maas-api."""
+
+
+def listener_resource(plan: Plan, folder: Path) -> Json:
+    """The one listener. Its routes come from ``routes.yaml`` in ``folder``, and again when that changes."""
+    return {
+        "name": LISTENER,
+        "address": clusters.socket_address(*plan.listen),
+        "filter_chains": [{"filters": [_http_connection_manager(plan, folder)]}],
+    }
+
+
+def _http_connection_manager(plan: Plan, folder: Path) -> Json:
+    return extension(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=LISTENER,
+        rds={"route_config_name": routes.ROUTES, "config_source": watched(folder / "routes.yaml")},
+        # The edge: the peer's address is the client's, and what it says about other hops is not believed.
+        use_remote_address=True,
+        early_header_mutation_extensions=[_strip()],
+        # One spelling of a path for everyone from here on: the routes, the authorizer and what lies behind.
+        # %2F is unescaped first, because SDKs write it in model ids (facebook%2Fopt-125m); the dots are resolved
+        # after it, so ..%2f leads where ../ leads, and nothing behind sees another path than the one judged here.
+        path_with_escaped_slashes_action="UNESCAPE_AND_FORWARD",
+        normalize_path=True,
+        merge_slashes=True,
+        common_http_protocol_options={
+            "headers_with_underscores_action": "REJECT_REQUEST",  # x_maas_username is X-MaaS-Username to WSGI
+            "idle_timeout": "3600s",
+        },
+        request_headers_timeout="10s",
+        stream_idle_timeout="600s",
+        local_reply_config=_local_replies(),
+        access_log=[_access_log()],
+        http_filters=[
+            _remember_request_id(),
+            _ext_authz(plan),
+            extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
+        ],
+    )
+
+
+def _strip() -> Json:
+    """Before anything else looks: a client says nothing about who it is, nor how Envoy shall behave.
+
+    The subscription stays, as a wish: the authorizer answers with the one that counts.
+    """
+    identity = (name for name in IDENTITY_HEADERS if name != headers.SUBSCRIPTION.lower())
+    mutations: list[Json] = [
+        *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in ("x-envoy-", "x-forwarded-")),
+        *({"remove": name} for name in (*identity, clusters.INTERNAL_SECRET_HEADER, "forwarded", "x-real-ip")),
+    ]
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=mutations,
+    )
+
+
+def _remember_request_id() -> Json:
+    """Keep the request's id for the access log: on the way to a provider its header is dropped."""
+    return extension(
+        "envoy.filters.http.header_to_metadata",
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config",
+        request_rules=[
+            {
+                "header": "x-request-id",
+                "on_header_present": {"metadata_namespace": "maas", "key": "request_id", "type": "STRING"},
+            }
+        ],
+    )
+
+
+def _ext_authz(plan: Plan) -> Json:
+    return extension(
+        routes.EXT_AUTHZ,
+        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        transport_api_version="V3",
+        failure_mode_allow=False,  # no answer is a no
+        status_on_error={"code": "ServiceUnavailable"},
+        allowed_headers=_exactly(*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-request-id"),
+        http_service={
+            "server_uri": {
+                "uri": f"http://{plan.maas_api.host_header}",
+                "cluster": clusters.AUTHORITY,
+                "timeout": AUTHORIZER_TIMEOUT,
+            },
+            "path_prefix": AUTHORIZER_PATH,
+            "authorization_response": {
+                "allowed_upstream_headers": _exactly(*IDENTITY_HEADERS, "authorization"),
+                "allowed_client_headers": _exactly("content-type", "www-authenticate", "retry-after"),
+            },
+        },
+    )
+
+
+def _exactly(*names: str) -> Json:
+    return {"patterns": [{"exact": name} for name in names]}
+
+
+def _local_replies() -> Json:
+    """Envoy's own answers in the shape both SDKs read. An answer of the authorizer passes as it is.
+
+    The flag UAEX marks both a refusal and an authorizer that could not be asked; the latter (or one that answers 5xx,
+    which Envoy takes for the same and drops) is a 503.
+    """
+    refused = {"response_flag_filter": {"flags": ["UAEX"]}}
+    return {
+        "mappers": [
+            {
+                "filter": {"and_filter": {"filters": [refused, _status(503)]}},
+                "body_format_override": _error("server_error", "The key could not be checked now; try again", "auth"),
+                "headers_to_add": [{"header": {"key": "retry-after", "value": "1"}}],
+            },
+            {
+                "filter": refused,
+                "body_format_override": {
+                    "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+                    "content_type": "application/json",
+                },
+            },
+            *(
+                {"filter": _status(status), "body_format_override": _error(kind, message, code)}
+                for status, kind, message, code in _OWN_REPLIES
+            ),
+        ],
+        "body_format": _error("server_error", "The gateway could not answer (%RESPONSE_CODE_DETAILS%)", "gateway"),
+    }
+
+
+_OWN_REPLIES = (
+    (400, "invalid_request_error", "The gateway refused the request (%RESPONSE_CODE_DETAILS%)", "bad_request"),
+    (401, "server_error", "The gateway has no key for this provider (%RESPONSE_CODE_DETAILS%)", "provider_key"),
+    (404, "not_found_error", "The gateway has no route for this path", "unknown_route"),
+    (408, "invalid_request_error", "The request did not arrive in time", "request_timeout"),
+    (413, "invalid_request_error", "The request is too large", "request_too_large"),
+    (431, "invalid_request_error", "The request's headers are too large", "headers_too_large"),
+    (503, "server_error", "The gateway could not reach the model's server (%RESPONSE_CODE_DETAILS%)", "unreachable"),
+    (504, "server_error", "The model's server did not answer in time (%RESPONSE_CODE_DETAILS%)", "timeout"),
+)
+
+
+def _status(code: int) -> Json:
+    value = {"default_value": code, "runtime_key": f"maas.status.{code}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _error(kind: str, message: str, code: str) -> Json:
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return {"json_format": {"type": "error", "error": error}, "content_type": "application/json"}
+
+
+def _access_log() -> Json:
+    """One line for each request, without its query, its headers or who sent it."""
+    return extension(
+        "envoy.access_loggers.stdout",
+        "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        log_format={
+            "json_format": {
+                "time": "%START_TIME%",
+                "method": "%REQ(:METHOD)%",
+                "path": "%PATH(NQ:ORIG_OR_PATH)%",  # as sent to the model, where the route says which
+                "route": "%ROUTE_NAME%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "duration_ms": "%DURATION%",
+                "bytes_in": "%BYTES_RECEIVED%",
+                "bytes_out": "%BYTES_SENT%",
+                "request_id": "%DYNAMIC_METADATA(maas:request_id)%",
+            }
+        },
+    )

@@ -1,0 +1,129 @@
+"""What each external provider needs from the gateway. To add a provider, add an entry to ``PROVIDERS``.
+
+An entry says how a request must look when it reaches the provider. Where it is really sent (another address, a
+private CA) and which key it carries belong to the installation, not to this table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+PATH_ROOT = "/external/"
+"""Every provider's route starts here: ``/external/<provider>/``."""
+
+Dialect = Literal["openai", "anthropic"]
+"""Whose SDK talks to the provider, which decides the shape of an error."""
+
+
+class UnknownProvider(ValueError):  # noqa: N818 - names the state, like LookupError
+    """No entry of that name, or one that lacks its host. The message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One provider of models outside the cluster."""
+
+    name: str
+    """The word in the registry's ``provider`` field and in the path ``/external/<name>/``."""
+    host: str | None
+    """Where it answers; None where only the operator knows (an own server, an Azure resource)."""
+    port: int = 443
+    base_path: str = "/"
+    """What replaces ``/external/<name>/`` in the path."""
+    credential_header: str = "authorization"
+    credential_prefix: str = "Bearer "
+    """What stands before the key in that header."""
+    default_headers: tuple[tuple[str, str], ...] = ()
+    """Headers the provider insists on; a value the client sends wins."""
+    private_response_headers: tuple[str, ...] = ("set-cookie",)
+    """Headers of answers that concern the holder of the provider key, not the caller."""
+    dialect: Dialect = "openai"
+    model_paths: tuple[str, ...] = (
+        "v1/chat/completions",
+        "v1/completions",
+        "v1/responses",
+        "v1/embeddings",
+        "v1/moderations",
+        "v1/images/generations",
+        "v1/audio/speech",
+    )
+    """Paths, relative to the route, that run exactly one model: the one the JSON body names in ``model``, or the one
+    in place of ``{model}``. A key with an allow-list reaches no other path, because elsewhere (batches, files,
+    fine-tuning) a request can use models that it does not name."""
+
+    @property
+    def path_prefix(self) -> str:
+        """The route at the gateway, with both slashes."""
+        return f"{PATH_ROOT}{self.name}/"
+
+
+_ENTRIES = (
+    Provider(
+        name="openai",
+        host="api.openai.com",
+        private_response_headers=("set-cookie", "openai-organization", "openai-project"),
+    ),
+    Provider(
+        name="anthropic",
+        host="api.anthropic.com",
+        credential_header="x-api-key",
+        credential_prefix="",
+        default_headers=(("anthropic-version", "2023-06-01"),),
+        private_response_headers=("set-cookie", "anthropic-organization-id"),
+        dialect="anthropic",
+        model_paths=("v1/messages", "v1/messages/count_tokens", "v1/complete"),
+    ),
+    Provider(name="vllm", host=None),
+    Provider(
+        name="azure",
+        host=None,
+        credential_header="api-key",
+        credential_prefix="",
+        model_paths=(
+            "openai/v1/chat/completions",
+            "openai/v1/responses",
+            "openai/v1/embeddings",
+            "openai/deployments/{model}/chat/completions",
+            "openai/deployments/{model}/completions",
+            "openai/deployments/{model}/embeddings",
+            "openai/deployments/{model}/images/generations",
+        ),
+    ),
+)
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+"""Every known provider, by name."""
+
+CREDENTIAL_HEADERS = tuple(dict.fromkeys(("authorization", *(entry.credential_header for entry in _ENTRIES))))
+"""Headers in which a client may carry its MaaS key, in the order they are looked at: each SDK sends the one its
+provider wants. All of them are removed before a request reaches a model."""
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
+
+
+def entry_for(name: str) -> Provider:
+    """The entry called ``name``; an OpenAI-compatible server without a host where there is none."""
+    return PROVIDERS.get(name) or Provider(name=name, host=None)
+
+
+def provider(name: str, *, host: str = "", port: int | None = None) -> Provider:
+    """The entry called ``name``, with the installation's own host and port where given.
+
+    A name without an entry is an OpenAI-compatible server, and then needs a host. Raises UnknownProvider for that,
+    for a name that cannot stand in a path, and for a host that is not one.
+    """
+    if not _NAME.fullmatch(name):
+        raise UnknownProvider(f"provider {name!r}: must be 1 to 63 lower-case letters, digits and inner hyphens")
+    if host and not _HOST.fullmatch(host):
+        raise UnknownProvider(f"provider {name!r}: host {host!r} is not a host name or IPv4 address")
+    entry = entry_for(name)
+    entry = dataclasses.replace(entry, host=host or entry.host, port=port or entry.port)
+    if entry.host is None:
+        known = ", ".join(item.name for item in _ENTRIES if item.host)
+        raise UnknownProvider(f"provider {name!r}: needs a host (those with one of their own: {known})")
+    return entry

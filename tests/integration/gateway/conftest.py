@@ -1,0 +1,161 @@
+"""A real Envoy in front of the real service and of TLS simulators, once for each file of tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from maas_api.app import build
+from maas_api.config import load
+from maas_api.demo.certificates import Authority
+from maas_api.demo.simulators.anthropic_api import anthropic_api
+from maas_api.demo.simulators.model_server import model_server
+from maas_api.demo.simulators.openai_api import openai_api
+from maas_api.demo.simulators.server import Answer, Simulator
+from maas_api.gateway import authz, envoy, providers
+from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
+from maas_api.gateway.process import EnvoyProcess
+from maas_api.identity.headers import Identity
+from maas_api.wire import JSON, Reply, Request
+from tests.support.serving import serving
+
+LOCAL = "/llm/opt-125m/"
+LOCAL_ID = "facebook/opt-125m"
+
+
+class Verdict(NamedTuple):
+    """A key's verdict with the fields the authorizer reads."""
+
+    valid: bool
+    reason: str = ""
+    username: str = ""
+    groups: tuple[str, ...] = ()
+    subscription: str = ""
+    models: tuple[str, ...] | None = None
+
+
+class Keys:
+    """Keys by name, as the key module answers; ``silent`` makes every answer a future that never comes."""
+
+    deadline = 0.1
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.asked: list[str] = []
+        self.silent = False
+
+    def mint(self, **fields: object) -> str:
+        """A new key that is valid unless the fields say otherwise."""
+        key = f"sk-oai-{secrets.token_hex(8)}_{secrets.token_hex(16)}"
+        known = {"valid": True, "username": "alice", "groups": ("staff",), "subscription": "gold", **fields}
+        self.verdicts[key] = Verdict(**known)  # type: ignore[arg-type]  # the fields of the calling test
+        return key
+
+    def check(self, raw_key: str) -> Verdict | Future[Verdict]:
+        self.asked.append(raw_key)
+        if self.silent:
+            return Future()
+        return self.verdicts.get(raw_key, Verdict(False, "key not found"))
+
+
+class Tokens:
+    """Platform tokens, answered by futures, as a token review is."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, Identity] = {}
+
+    def lookup(self, token: str) -> Future[Identity | None]:
+        answer: Future[Identity | None] = Future()
+        answer.set_result(self.users.get(token))
+        return answer
+
+
+@dataclasses.dataclass
+class World:
+    """Everything a test touches."""
+
+    keys: Keys
+    tokens: Tokens
+    process: EnvoyProcess
+    plan: envoy.Plan
+    simulators: dict[str, Simulator]
+    provider_keys: dict[str, str]
+    client: httpx.Client
+    questions: list[Request]
+    ca_file: Path
+
+    def received(self, name: str) -> int:
+        """How many requests a simulator has seen."""
+        return len(self.simulators[name].received)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("gateway")
+    with ExitStack() as stack:
+        authority = Authority()
+        ca_file = authority.write(folder / "ca.pem")
+        keys = {name: f"{name}-{secrets.token_hex(16)}" for name in ("openai", "anthropic")}
+        answers: dict[str, tuple[str, Answer]] = {
+            "openai": ("api.openai.com", openai_api(keys["openai"])),
+            "anthropic": ("api.anthropic.com", anthropic_api(keys["anthropic"])),
+        }
+        simulators = {
+            name: stack.enter_context(Simulator(name, answer, certificate=authority.server(host)))
+            for name, (host, answer) in answers.items()
+        }
+        simulators["local"] = stack.enter_context(Simulator("local", model_server(LOCAL_ID)))
+
+        known, tokens, questions = Keys(), Tokens(), []
+        internal_secret = secrets.token_hex(16)
+        secret_file = folder / "internal-secret"
+        secret_file.write_text(internal_secret)
+        service = build(load({"internal_secret_file": str(secret_file), "metrics_port": "0"}, {}))
+        authorizer = authz.Authorizer(known, tokens, lambda path: {LOCAL_ID} if path.startswith(LOCAL) else ())
+
+        def ask(request: Request) -> object:
+            questions.append(request)
+            return authorizer.route(request)
+
+        service.fast.add_prefix(authz.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
+        service.fast.add("GET", "/v1/api-keys/echo", _echo)
+        base = stack.enter_context(serving(service))
+
+        plan = envoy.Plan(
+            listen=envoy.Address("127.0.0.1", 0),
+            maas_api=envoy.Upstream.from_url(base),
+            models=(envoy.LocalModel(path_prefix=LOCAL, upstream=envoy.Upstream.from_url(simulators["local"].url)),),
+            providers=tuple(
+                envoy.provider_route(
+                    providers.provider(name),
+                    ca_file=ca_file,
+                    connect_to=envoy.Address("127.0.0.1", simulators[name].port),
+                )
+                for name in answers
+            ),
+            internal_secret=True,
+        )
+        process = stack.enter_context(EnvoyProcess(folder / "envoy"))
+        process.put_secret(INTERNAL_SECRET, internal_secret)
+        for name, key in keys.items():
+            process.put_secret(provider_secret(name), key)
+        process.start(plan)
+        client = stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{process.address.port}", trust_env=False, timeout=20)
+        )
+        yield World(known, tokens, process, plan, simulators, keys, client, questions, ca_file)
+
+
+def _echo(request: Request) -> Reply:
+    """What arrived at the service, as JSON lines of name and value."""
+    lines = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers]
+    return Reply(200, (JSON,), json.dumps(lines).encode())
