@@ -10,6 +10,10 @@ from typing import Any
 from maas_api.gateway.providers import Provider
 
 
+JUDGED_BODY_BYTES = 1024 * 1024
+"""How much of a request's body the gateway shows to the authorizer, to find the model's name."""
+
+
 class NotJudgeable(Exception):  # noqa: N818 - names the state, like LookupError
     """The request does not say plainly which one model it runs. The message tells the caller what to do."""
 
@@ -29,7 +33,8 @@ def permits(allowed: Iterable[str], models: Collection[str]) -> bool:
 def requested_model(provider: Provider, method: str, path: str, body: bytes, *, partial: bool) -> str:
     """The model that a request to ``path`` (relative to the provider's route, percent-decoded) runs.
 
-    ``partial`` says that ``body`` is only the beginning of it. Raises NotJudgeable.
+    ``partial`` says that ``body`` is only the beginning. Envoy 1.40 leaves that unsaid when what it had received so
+    far fills its buffer to the byte, so a body of that size counts as partial too. Raises NotJudgeable.
     """
     place = next((found for found in map(_matcher(path), provider.model_paths) if found is not None), None)
     if place is None or method != "POST":
@@ -37,7 +42,7 @@ def requested_model(provider: Provider, method: str, path: str, body: bytes, *, 
         raise NotJudgeable(f"this API key is limited to certain models and may use only {allowed}")
     if place:
         return place
-    if partial:
+    if partial or len(body) >= JUDGED_BODY_BYTES:
         raise NotJudgeable(
             "this API key is limited to certain models, and the request is too large to find its model in it",
             too_large=True,

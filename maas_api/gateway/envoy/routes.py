@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.xds import Json, typed
@@ -11,9 +12,6 @@ from maas_api.gateway.envoy.xds import Json, typed
 ROUTES = "maas"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _PER_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
-
-JUDGED_BODY_BYTES = 1024 * 1024
-"""How much of a request's body the authorizer gets to see on a provider's route, to find the model's name."""
 
 _MODEL_IDLE = "600s"  # a reasoning model may think for minutes before its first token
 _API_TIMEOUT = "30s"
