@@ -10,6 +10,9 @@ from flask import Blueprint, Flask
 from maas_api import guard, health, web
 from maas_api.config import Settings
 from maas_api.health import Check, Readiness
+from maas_api.identity.admin import StaticAdmins
+from maas_api.keys import assembly as keys_assembly
+from maas_api.keys.location import database_url, no_secrets
 from maas_api.kube import sources as kube_sources
 from maas_api.kube.objects import (
     CONFIG_MAP,
@@ -27,6 +30,7 @@ from maas_api.models.listing import Listing
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
 from maas_api.subscriptions.feed import SubscriptionFeed
+from maas_api.subscriptions.resolve import Resolver
 from maas_api.wire import RouteTable
 
 
@@ -88,6 +92,15 @@ def build(settings: Settings) -> Service:
     Listing(catalog).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following]
+    keys = keys_assembly.build(
+        settings,
+        database_url(settings, no_secrets),
+        Resolver(directory, settings.default_subscription),
+        StaticAdmins(settings.admin_users, settings.admin_groups),
+    )
+    blueprints.append(keys.blueprint)
+    fast.add("POST", "/internal/v1/api-keys/validate", keys.validation.route)
+    background += keys.background
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)

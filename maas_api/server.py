@@ -5,6 +5,7 @@ The options that matter here have reasons; the rest are gunicorn's defaults.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from uvicorn_worker import UvicornWorker
 
+from maas_api import migrations
 from maas_api.app import build
 from maas_api.asgi import Entry
 from maas_api.config import Settings
+from maas_api.keys.location import database_url, no_secrets
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
@@ -75,5 +78,10 @@ def options(settings: Settings) -> dict[str, Any]:
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises SystemExit with gunicorn's exit code."""
+    """Migrate the store, then run until SIGTERM or SIGINT. Raises SystemExit with gunicorn's exit code.
+
+    Raises ConfigError or MigrationError when the store cannot be used. The workers get the URL that was found.
+    """
+    settings = dataclasses.replace(settings, database_url=database_url(settings, no_secrets))
+    migrations.upgrade(settings.database_url)
     Server(settings).run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from maas_api import __version__
+from maas_api.cli.migrate import migrate
 from maas_api.cli.serve import serve
 
 
@@ -14,4 +15,5 @@ def main() -> None:
     """MaaS API: one key for every model behind the gateway."""
 
 
+main.add_command(migrate)
 main.add_command(serve)

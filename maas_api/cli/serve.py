@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from maas_api.cli.options import SectionedCommand, load_settings, settings_options
+from maas_api.config import ConfigError
 
 
 @click.command(cls=SectionedCommand)
@@ -21,6 +22,10 @@ def serve(**values: Any) -> None:
         maas-api serve --manifests examples/manifests --tokens-file examples/tokens.yaml --default-subscription default
     """
     settings = load_settings(values)
-    from maas_api.server import serve as run  # heavy imports only once the options are known to be right
+    from maas_api.migrations import MigrationError  # heavy imports only once the options are known to be right
+    from maas_api.server import serve as run
 
-    run(settings)
+    try:
+        run(settings)
+    except (ConfigError, MigrationError) as fault:
+        raise click.ClickException(str(fault)) from None

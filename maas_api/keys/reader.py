@@ -1,0 +1,132 @@
+"""The statement behind a validation: rows by hash, turned into verdicts. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from maas_api.keys import verdict
+from maas_api.keys.database import Database
+from maas_api.keys.schema import api_keys, key_models, old_secrets
+from maas_api.keys.verdict import Verdict
+
+
+class StoreDownError(Exception):
+    """The store did not answer, or not in time."""
+
+
+class Reader(Protocol):
+    """Gives verdicts for hashes. Used by one thread at a time."""
+
+    def fetch(self, hashes: Sequence[str]) -> Mapping[str, Verdict]:
+        """A verdict for every hash. Raises StoreDownError."""
+
+    def probe(self) -> None:
+        """Make sure that the store answers. Raises StoreDownError."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """Rows of ``api_keys`` by current or replaced secret. Parameters: ``tenant``, ``hashes`` (a list)."""
+    keys, old, models = api_keys.c, old_secrets.c, key_models.c
+    columns = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
+    tenant = sa.bindparam("tenant", type_=sa.Text)
+    allowed = sa.outerjoin(api_keys, key_models, models.key_id == keys.id)
+    current = (
+        sa.select(keys.key_hash.label("hash"), *columns, models.models, sa.null().label("replaced_until"))
+        .select_from(allowed)
+        .where(keys.tenant == tenant, among(keys.key_hash, "hashes", postgres))
+    )
+    replaced = (
+        sa.select(old.key_hash.label("hash"), *columns, models.models, old.expires_at.label("replaced_until"))
+        .select_from(allowed.join(old_secrets, old.key_id == keys.id))
+        .where(old.tenant == tenant, keys.tenant == tenant, among(old.key_hash, "hashes", postgres))
+    )
+    return sa.union_all(current, replaced)
+
+
+def among(column: sa.ColumnElement[str], parameter: str, postgres: bool) -> sa.ColumnElement[bool]:
+    """``column`` is one of a list given as one parameter, so that the statement's text never changes."""
+    if postgres:
+        return column == sa.any_(sa.bindparam(parameter, type_=postgresql.ARRAY(sa.Text)))
+    listed = sa.func.json_each(sa.bindparam(parameter, type_=sa.JSON)).table_valued("value")
+    return column.in_(sa.select(listed.c.value))
+
+
+class KeyReader:
+    """Reads over one kept connection, remade after a fault."""
+
+    def __init__(
+        self,
+        database: Database,
+        tenant: str,
+        *,
+        on_expired: Callable[[str], None] = lambda _key_id: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._on_expired = on_expired
+        self._now = now
+        self._statement = lookup_statement(database.postgres)
+        self._connection: sa.Connection | None = None
+
+    def fetch(self, hashes: Sequence[str]) -> dict[str, Verdict]:
+        """A verdict for every hash: ``key not found`` where there is no row. Raises StoreDownError."""
+        try:
+            rows = self._rows(hashes)
+        except sa.exc.SQLAlchemyError as fault:
+            self.close()
+            raise StoreDownError(type(fault).__name__) from fault
+        found: dict[str, Verdict] = {}
+        now = self._now()
+        for row in rows:
+            found[row.hash] = self._judge(row, now)
+        return {key_hash: found.get(key_hash, verdict.NOT_FOUND) for key_hash in hashes}
+
+    def probe(self) -> None:
+        """Connect where needed and ask for nothing. Raises StoreDownError."""
+        self.fetch(["0" * 64])
+
+    def close(self) -> None:
+        """Drop the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def _rows(self, hashes: Sequence[str]) -> Sequence[sa.Row[Any]]:
+        if self._connection is None:
+            self._connection = self._database.reader()
+        try:
+            return self._connection.execute(self._statement, {"tenant": self._tenant, "hashes": list(hashes)}).all()
+        finally:
+            self._connection.rollback()
+
+    def _judge(self, row: sa.Row[Any], now: datetime) -> Verdict:
+        if row.status != "active":
+            return verdict.REVOKED_OR_EXPIRED
+        if row.expires_at is not None and row.expires_at < now:
+            self._on_expired(row.id)
+            return verdict.REVOKED_OR_EXPIRED
+        ends = [moment for moment in (row.expires_at, row.replaced_until) if moment is not None]
+        if row.replaced_until is not None and row.replaced_until < now:
+            return verdict.REVOKED_OR_EXPIRED
+        if not row.subscription:
+            return verdict.no_subscription(row.id)
+        return verdict.accepted(
+            key_id=row.id,
+            key_name=row.name,
+            username=row.username,
+            groups=tuple(row.user_groups),
+            subscription=row.subscription,
+            tenant=self._tenant,
+            models=None if row.models is None else tuple(row.models),
+            expires_at=min(ends).timestamp() if ends else None,
+        )

@@ -1,0 +1,170 @@
+"""Schema migrations, run by ``maas-api migrate`` and before the workers of ``maas-api serve`` start.
+
+Three kinds of database are met:
+
+* empty: the Go service's schema is made exactly as its migrations leave it, its ``schema_migrations`` row
+  (version 6, not dirty) included, so that the Go service starts on it without a step of its own;
+* the Go service's, at version 6: nothing of it changes, our own tables and indexes are added;
+* ours: what is missing is added.
+
+Our own version is in ``maas_schema_version``. Several processes may start at once: one migrates, the others wait for
+its lock and then find nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from maas_api.keys.database import open_database
+
+VERSION_TABLE = "maas_schema_version"
+GO_VERSION = 6
+"""The version of the Go service's migrations that this service knows."""
+
+_LOCK = 0x6D616173_6B657973  # "maaskeys"
+_log = logging.getLogger(__name__)
+
+
+class MigrationError(Exception):
+    """The database cannot be used as it is. The message says what was found and what to do."""
+
+
+def upgrade(url: str) -> None:
+    """Bring the database at ``url`` to the newest schema. Raises MigrationError."""
+    database = open_database(url, statement_seconds=None)
+    try:
+        with database.engine.connect() as connection:
+            with _alone(connection):
+                _check(connection)
+                command.upgrade(_config(connection), "head")
+                connection.commit()
+            if database.postgres:
+                _concurrent_indexes(connection)
+    except sa.exc.OperationalError as fault:
+        raise MigrationError(f"the database cannot be reached: {_first_line(fault)}") from fault
+    finally:
+        database.close()
+
+
+def pending(url: str) -> list[str]:
+    """The revisions that :func:`upgrade` would apply, oldest first. Raises MigrationError."""
+    database = open_database(url, statement_seconds=None)
+    try:
+        with database.engine.connect() as connection:
+            _check(connection)
+            done = _done(connection)
+            script = ScriptDirectory.from_config(_config(connection))
+            return [
+                f"{item.revision} {item.doc}"
+                for item in reversed(list(script.walk_revisions()))
+                if item.revision not in done
+            ]
+    except sa.exc.OperationalError as fault:
+        raise MigrationError(f"the database cannot be reached: {_first_line(fault)}") from fault
+    finally:
+        database.close()
+
+
+def _done(connection: sa.Connection) -> set[str]:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return set()
+    table = sa.table(VERSION_TABLE, sa.column("version_num", sa.Text))
+    current = connection.execute(sa.select(table.c.version_num)).scalars().all()
+    script = ScriptDirectory.from_config(_config(connection))
+    return {item.revision for head in current for item in script.iterate_revisions(head, "base")}
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Hold the one lock of migrations. On SQLite the transaction is the lock: it begins IMMEDIATE."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        connection.commit()
+
+
+def _check(connection: sa.Connection) -> None:
+    """Refuse a database that the Go service left half-way, or at a version without the columns used here."""
+    if not sa.inspect(connection).has_table("schema_migrations"):
+        if sa.inspect(connection).has_table("api_keys") and not _done(connection):
+            raise MigrationError(
+                "the database has a table api_keys that neither this service nor the Go service made; "
+                "give this service a database of its own"
+            )
+        return
+    row = connection.exec_driver_sql("SELECT version, dirty FROM schema_migrations").first()
+    if row is None:
+        raise MigrationError("schema_migrations is empty: the Go service's migrations have not run to their end")
+    version, dirty = row
+    if dirty:
+        raise MigrationError(
+            f"schema_migrations says version {version} failed half-way (dirty); repair it with the Go service first"
+        )
+    if version < GO_VERSION:
+        raise MigrationError(
+            f"schema_migrations is at version {version}, {GO_VERSION} is needed: start the newest Go service once"
+        )
+    if version > GO_VERSION:
+        columns = {column["name"] for column in sa.inspect(connection).get_columns("api_keys")}
+        missing = sorted({"id", "key_hash", "status", "user_groups", "subscription", "tenant", "labels"} - columns)
+        if missing:
+            raise MigrationError(f"schema_migrations is at version {version} and api_keys lacks {', '.join(missing)}")
+        _log.warning("database is newer than this service knows", extra={"version": version, "known": GO_VERSION})
+
+
+def _concurrent_indexes(connection: sa.Connection) -> None:
+    """Indexes on the Go service's table, made without blocking its writes. Each start looks, as that service does.
+
+    An index that an interrupted build left invalid is dropped and made anew.
+    """
+    from maas_api.migrations.indexes import POSTGRES  # beside the revisions, so that they are reviewed together
+
+    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+    try:
+        for name, definition in POSTGRES:
+            found = connection.execute(
+                sa.text(
+                    "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+                    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+                    " WHERE c.relname = :name AND n.nspname = current_schema()"
+                ),
+                {"name": name},
+            ).scalar()
+            if found:
+                continue
+            if found is False:
+                connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            connection.exec_driver_sql(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON api_keys {definition}")
+    finally:
+        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+
+
+def _first_line(fault: sa.exc.DBAPIError) -> str:
+    """The driver's sentence, without the statement, its parameters and anything that looks like a password."""
+    text = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else type(fault.orig).__name__
+    return re.sub(r"://[^@\s]*@", "://...@", text)
