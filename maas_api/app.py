@@ -23,6 +23,7 @@ from maas_api.kube.objects import (
     MAAS_SUBSCRIPTION,
 )
 from maas_api.lifecycle import Background
+from maas_api.migrations import AtStart
 from maas_api.models import readiness as models_readiness
 from maas_api.models.catalog import Catalog
 from maas_api.models.kserve import Gateway
@@ -92,9 +93,11 @@ def build(settings: Settings) -> Service:
     Listing(catalog).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following]
+    store_url = database_url(settings, no_secrets)
+    background.append(AtStart(store_url))
     keys = keys_assembly.build(
         settings,
-        database_url(settings, no_secrets),
+        store_url,
         Resolver(directory, settings.default_subscription),
         StaticAdmins(settings.admin_users, settings.admin_groups),
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 from maas_api.gateway.providers import Provider
 
-
 JUDGED_BODY_BYTES = 1024 * 1024
 """How much of a request's body the gateway shows to the authorizer, to find the model's name."""
 

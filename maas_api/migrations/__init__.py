@@ -38,6 +38,32 @@ class MigrationError(Exception):
     """The database cannot be used as it is. The message says what was found and what to do."""
 
 
+class UnreachableError(MigrationError):
+    """The database does not answer."""
+
+
+class AtStart:
+    """Migrations as the first thing a worker process does, for servers that nobody migrated for before they started.
+
+    A database that is up to date costs one query. One that does not answer is not waited for: it was migrated when
+    this service was started, and a worker that starts again during an outage has to come up.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def start(self) -> None:
+        """Upgrade where something is due. Raises MigrationError."""
+        try:
+            if pending(self._url):
+                upgrade(self._url)
+        except UnreachableError as fault:
+            _log.warning("schema not checked", extra={"fault": str(fault)})
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
 def upgrade(url: str) -> None:
     """Bring the database at ``url`` to the newest schema. Raises MigrationError."""
     database = open_database(url, statement_seconds=None)
@@ -50,7 +76,7 @@ def upgrade(url: str) -> None:
             if database.postgres:
                 _concurrent_indexes(connection)
     except sa.exc.OperationalError as fault:
-        raise MigrationError(f"the database cannot be reached: {_first_line(fault)}") from fault
+        raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
         database.close()
 
@@ -69,7 +95,7 @@ def pending(url: str) -> list[str]:
                 if item.revision not in done
             ]
     except sa.exc.OperationalError as fault:
-        raise MigrationError(f"the database cannot be reached: {_first_line(fault)}") from fault
+        raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
         database.close()
 

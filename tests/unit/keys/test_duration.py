@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,8 +44,10 @@ def test_durations_that_go_reads(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["30", "1d12h", "1h30d", "d", "1_0d", "nand", "infd", "1e3s", " 1h", "1h ", "1 h", "h", "-", "+", "1hh", "1x"]
-    + ["\u0661h", ".s", "1h\n", "999999999999h", "9" * 70 + "d"],
+    [
+        *["30", "1d12h", "1h30d", "d", "1_0d", "nand", "infd", "1e3s", " 1h", "1h ", "1 h", "h", "-", "+", "1hh"],
+        *["1x", "\u0661h", ".s", "1h\n", "999999999999h", "9" * 70 + "d"],
+    ],
 )
 def test_durations_that_go_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -76,10 +80,8 @@ def test_what_is_printed_reads_back(nanoseconds: int) -> None:
 
 @given(st.text(max_size=80))
 def test_no_text_does_worse_than_a_value_error(text: str) -> None:
-    try:
-        assert isinstance(duration.parse(text), int)
-    except ValueError as fault:
-        assert str(fault).startswith("must")
+    with contextlib.suppress(ValueError):
+        assert abs(duration.parse(text)) < 2**63
 
 
 @pytest.mark.parametrize(("number", "expected"), [(1, SECOND), (0.5, SECOND // 2), (-3, -3 * SECOND), (0, 0)])
