@@ -75,8 +75,8 @@ class EnvoyProcess:
             raise EnvoyError("Envoy is running already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.folder / secrets.FOLDER).mkdir(mode=0o700, exist_ok=True)
-        self._admin_folder = Path(tempfile.mkdtemp(prefix="maas-envoy-"))
         self._check_secrets(plan)
+        self._admin_folder = Path(tempfile.mkdtemp(prefix="maas-envoy-"))
         for name, text in self._render(plan).items():
             write_atomically(self.folder / name, text)
         command = [
