@@ -9,8 +9,12 @@ from flask import Blueprint, Flask
 
 from maas_api import guard, health, web
 from maas_api.config import Settings
+from maas_api.gateway.authz import PREFIX as AUTHZ_PREFIX
+from maas_api.gateway.authz import Authorizer
+from maas_api.gateway.catalog import ModelsByPath
 from maas_api.health import Check, Readiness
 from maas_api.identity.admin import StaticAdmins
+from maas_api.identity.tokens import NoTokens, StaticTokens, TokenSource
 from maas_api.keys import assembly as keys_assembly
 from maas_api.keys.location import database_url, no_secrets
 from maas_api.kube import sources as kube_sources
@@ -104,9 +108,16 @@ def build(settings: Settings) -> Service:
     blueprints.append(keys.blueprint)
     fast.add("POST", "/internal/v1/api-keys/validate", keys.validation.route)
     background += keys.background
+    authorizer = Authorizer(keys.validation, _tokens(settings), ModelsByPath(lambda: catalog.snapshot))
+    fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)
+
+
+def _tokens(settings: Settings) -> TokenSource:
+    """Platform tokens that ext_authz accepts. Raises ConfigError for a token file that cannot be used."""
+    return NoTokens() if settings.tokens_file is None else StaticTokens.from_file(settings.tokens_file)
 
 
 def _secret(settings: Settings) -> bytes:
