@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from maas_api import __version__
+from maas_api.cli.demo import demo
 from maas_api.cli.migrate import migrate
 from maas_api.cli.serve import serve
 
@@ -17,3 +18,4 @@ def main() -> None:
 
 main.add_command(migrate)
 main.add_command(serve)
+main.add_command(demo)

@@ -55,6 +55,11 @@ class EnvoyProcess:
         """The process, or None while there is none."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is there and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def put_secret(self, secret: str, value: str) -> None:
         """Write or replace a secret's file, in one step and readable by the owner alone.
 
@@ -150,6 +155,10 @@ class EnvoyProcess:
         """Envoy's statistics whose names match the regular expression."""
         found = json.loads(self._admin(f"/stats?format=json&filter={quote(pattern)}"))["stats"]
         return {item["name"]: item["value"] for item in found if "name" in item}
+
+    def config_dump(self) -> str:
+        """What Envoy itself shows of its configuration, its secrets' names and versions included."""
+        return self._admin("/config_dump?include_eds").decode("utf-8", "replace")
 
     @property
     def _admin_socket(self) -> Path:

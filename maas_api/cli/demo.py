@@ -1,0 +1,181 @@
+"""``maas-api demo``: the whole request flow on one machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from maas_api.demo.report import Report
+    from maas_api.demo.stack import Stack
+
+REAL_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""Provider -> the environment variable of its key, as the provider's own SDK reads it."""
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave it running, print commands to paste, follow edits. Ctrl-C ends it.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The gateway's port; 0 for a free one."
+)
+@click.option(
+    "--real",
+    is_flag=True,
+    help="Call OpenAI and Anthropic themselves, where OPENAI_API_KEY and ANTHROPIC_API_KEY are set.",
+)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None:
+    """One key, three models, one command: the whole request flow on this machine.
+
+    Starts a model server and the APIs of OpenAI and Anthropic as simulators, `maas-api serve`, and a real Envoy as
+    the gateway in front of them. Mints one sk-oai- key, calls a local, an OpenAI and an Anthropic model with it, and
+    measures what must hold beside that: bad and revoked keys are refused, forged identities ignored, provider keys
+    and MaaS keys kept apart, streams passed on as they come, and nothing is let in while maas-api is down.
+
+    Everything listens on 127.0.0.1 and lives in a temporary folder. The result goes to standard output, progress to
+    standard error. Exit code 0: every line is PASS; 1: one is not, or something did not start; 2: a wrong option.
+
+    \b
+    Examples:
+        maas-api demo                          run it, print the table
+        maas-api demo --keep --port 8000       then try it with curl and the SDKs
+        OPENAI_API_KEY=... maas-api demo --real
+    """
+    say = _progress(quiet=quiet)
+    keys = _real_keys(say) if real else {}
+    try:
+        from maas_api.demo.stack import Stack  # needs the optional parts, which only this command uses
+    except ModuleNotFoundError as fault:
+        raise click.ClickException(f"{fault.name} is not installed: pip install 'maas-api[demo]'") from None
+    logging.getLogger("maas_api").addHandler(logging.NullHandler())  # what is found wrong is told by the demo itself
+    for number in _ENDING:
+        signal.signal(number, _end)
+    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port)
+    passed = False
+    try:
+        passed = _walk(stack, say, keep=keep, output=output)
+    finally:
+        for number in _ENDING:  # nothing may interrupt the cleaning up
+            signal.signal(number, signal.SIG_IGN)
+        stack.stop()
+        if passed:
+            stack.discard()
+        else:
+            stack.keep_logs()
+            click.echo(f"logs: {stack.logs}, {stack.envoy.folder}", err=True)
+    if not passed:
+        raise SystemExit(1)
+
+
+def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> bool:
+    """Start, measure, print, stay. Returns whether everything passed."""
+    from maas_api.demo.checks import CheckError
+    from maas_api.demo.process import StartError
+    from maas_api.demo.runner import measure
+    from maas_api.gateway.process import EnvoyError
+
+    report = None
+    try:
+        stack.start(say)
+        report, key = measure(stack, say)
+        kept = {"gateway": stack.url, "registry": str(stack.registry), "key": key} if keep else {}
+        _show(report, output, kept)
+        if keep:
+            _stay(stack, key, say, output)
+    except (StartError, EnvoyError, CheckError, OSError) as fault:
+        click.echo(f"{_styled('FAIL')}: {fault}", err=True)
+        return False
+    except _Ended as end:
+        if report is None:
+            click.echo("ended before it was finished", err=True)
+            raise SystemExit(128 + end.number) from None
+    return report.passed
+
+
+def _stay(stack: Stack, key: str, say: Say, output: str) -> None:
+    from maas_api.demo import snippets
+    from maas_api.demo.follow import Follower
+
+    if output == "text":
+        click.echo(f"\n# --- shell\n{snippets.shell(stack, key)}\n\n# --- Python\n{snippets.python()}")
+        click.echo(f"Edit {stack.registry}")
+        click.echo(f"  and the listing follows within a second. The service's log: {stack.service.log}")
+    say("running until Ctrl-C")
+    Follower(stack, say).run(threading.Event())
+
+
+def _show(report: Report, output: str, kept: dict[str, str]) -> None:
+    from maas_api.demo.report import checklist, table
+
+    if output == "json":
+        click.echo(json.dumps({**report.as_json(), **kept}, indent=2))
+        return
+    lines = ["", *table(report.rows), "", *checklist(report.findings), ""]
+    if report.passed:
+        lines.append("PASS: one MaaS key for every model; the client never had a provider's key, the gateway adds it.")
+    else:
+        lines.append("FAIL: see the lines above.")
+    _echo("\n".join(lines))
+
+
+def _echo(text: str) -> None:
+    click.echo(re.sub(r"\b(PASS|FAIL)\b", lambda found: _styled(found[0]), text), color=_color())
+
+
+def _styled(verdict: str) -> str:
+    return click.style(verdict, fg="green" if verdict == "PASS" else "red", bold=True)
+
+
+def _color() -> bool | None:
+    return False if os.environ.get("NO_COLOR") else None  # None: colours on a terminal only
+
+
+def _progress(*, quiet: bool) -> Say:
+    begun = time.monotonic()
+
+    def say(sentence: str) -> None:
+        if not quiet:
+            shown = click.style(f"{time.monotonic() - begun:5.1f} s  {sentence}", dim=True)
+            click.echo(shown, err=True, color=_color())
+
+    return say
+
+
+def _real_keys(say: Say) -> dict[str, str]:
+    keys = {name: os.environ[variable] for name, variable in REAL_KEYS.items() if os.environ.get(variable, "").strip()}
+    for name, variable in REAL_KEYS.items():
+        say(f"{name}: {'called for real' if name in keys else f'simulated, {variable} is not set'}")
+    return keys
+
+
+class _Ended(BaseException):
+    """A signal asked to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    raise _Ended(number)

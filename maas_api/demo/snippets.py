@@ -1,0 +1,71 @@
+"""Ready-to-paste commands for a demo that is kept running."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from maas_api.demo.seed import CALLS
+from maas_api.demo.stack import Stack
+
+
+def shell(stack: Stack, key: str) -> str:
+    """Commands for a shell. The key appears once, in its ``export``."""
+    tokens = shlex.quote(str(stack.secrets / "tokens.yaml"))
+    lines = [
+        f"export MAAS_URL={stack.url}",
+        f"export API_KEY={key}",
+        "",
+        'curl -s "$MAAS_URL/v1/models" -H "Authorization: Bearer $API_KEY"',
+    ]
+    for call in CALLS:
+        lines += ["", f"# {call.model}, {call.label}", _curl(call.path, dict(call.body))]
+    lines += [
+        "",
+        "# the same, streamed",
+        _curl(CALLS[1].path, {**call_without_limit(1), "stream": True}, "-sN"),
+        "",
+        f"# another key, as the platform user {stack.user.username}",
+        f"TOKEN=$(sed -n 's/.*token: //p' {tokens})",
+        'curl -s "$MAAS_URL/maas-api/v1/api-keys" -H "Authorization: Bearer $TOKEN" '
+        '-H "Content-Type: application/json" -d \'{"name":"mine","expiresIn":"1d"}\'',
+    ]
+    return "\n".join(lines)
+
+
+def call_without_limit(number: int) -> dict[str, object]:
+    """The body of a validation call, without its token limit where the provider allows that."""
+    return {name: value for name, value in CALLS[number].body.items() if name != "max_tokens"}
+
+
+def _curl(path: str, body: dict[str, object], options: str = "-s") -> str:
+    text = json.dumps(body, separators=(",", ":"))
+    return (
+        f'curl {options} "$MAAS_URL{path}" -H "Authorization: Bearer $API_KEY" '
+        f"-H \"Content-Type: application/json\" -d '{text}'"
+    )
+
+
+def python() -> str:
+    """The same with the official SDKs; the key and the address come from the exported variables."""
+    local, gpt, claude = CALLS
+    return f"""\
+import os
+from anthropic import Anthropic
+from openai import OpenAI
+
+url, key = os.environ["MAAS_URL"], os.environ["API_KEY"]
+hello = [{{"role": "user", "content": "Hello"}}]
+
+for model in OpenAI(base_url=f"{{url}}/v1", api_key=key).models.list():
+    print(model.id, model.owned_by)
+
+openai = OpenAI(base_url=f"{{url}}{gpt.base}/v1", api_key=key)
+print(openai.chat.completions.create(model="{gpt.model}", messages=hello, max_tokens=5).choices[0].message.content)
+
+anthropic = Anthropic(base_url=f"{{url}}{claude.base}", api_key=key)
+print(anthropic.messages.create(model="{claude.model}", messages=hello, max_tokens=5).content[0].text)
+
+local = OpenAI(base_url=f"{{url}}{local.base}/v1", api_key=key)
+print(local.chat.completions.create(model="{local.model}", messages=hello, max_tokens=10).choices[0].message.content)
+"""
