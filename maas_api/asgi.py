@@ -1,35 +1,76 @@
 """The server's entry: fast routes answered in the event loop, Flask for the rest in a bounded pool of threads.
 
 It is the edge: the request body is read whole and bounded here, header names with an underscore are dropped (they
-would pass for the gateway's own once a dash becomes an underscore), and ``/internal`` is guarded.
+would pass for the gateway's own once a dash becomes an underscore), ``/internal`` is guarded, and every answer gets
+its request id, its place in the numbers and, where it is due, its access line.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from time import perf_counter
 from typing import Any
 
-from maas_api import bridge, config, guard
+from maas_api import bridge, config, cors, guard
 from maas_api.app import Service, build
+from maas_api.errors import plain
+from maas_api.lifecycle import Background
+from maas_api.observability import metrics, tracing
+from maas_api.observability.requests import (
+    CONTEXT,
+    REQUEST_ID,
+    UNMATCHED,
+    Context,
+    Recorder,
+    method_label,
+    request_id,
+    reseed,
+)
+from maas_api.observability.tracing import Tracing
 from maas_api.web import too_large
-from maas_api.wire import Pending, RawHeaders, Reply, Request
+from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+FAULT = plain(500, "internal server error").reply()
+INTERNAL_FAULT = Reply(500, (JSON,), b"")
+
+_log = logging.getLogger(__name__)
+
 
 class Entry:
-    """The ASGI application over an assembled service. Starts and stops it by the lifespan protocol."""
+    """The ASGI application over an assembled service. Starts and stops it by the lifespan protocol.
 
-    def __init__(self, service: Service) -> None:
+    ``around`` runs around the service: started before it, stopped after it, such as what publishes its numbers.
+    """
+
+    def __init__(self, service: Service, around: Sequence[Background] = ()) -> None:
+        settings = service.settings
         self._service = service
-        self._limit = service.settings.max_body_bytes
-        self._pool = ThreadPoolExecutor(service.settings.threads, thread_name_prefix="flask")
+        self._around = around
+        self._limit = settings.max_body_bytes
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="flask")
+        self._recorder = Recorder(
+            {
+                "tenant_name": settings.tenant_name,
+                "tenant_namespace": settings.namespace,
+                "gateway_name": settings.gateway_name,
+            },
+            settings.access_log_sample,
+        )
+        self._tracing: Tracing | None = None
+        self._standing = (NOSNIFF, HSTS) if settings.tls else (NOSNIFF,)
+        self._cors = settings.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event of ASGI 3: http or lifespan. A websocket is refused."""
@@ -40,32 +81,69 @@ class Entry:
         else:
             await send({"type": "websocket.close", "code": 1000})
 
+    def drain(self) -> None:
+        """Say no to readiness probes and close every connection after its next answer; keep answering meanwhile."""
+        self._service.readiness.draining = True
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
+        begun = perf_counter()
+        method = scope["method"]
         headers = [line for line in scope["headers"] if b"_" not in line[0]]
+        context = Context(request_id(headers), headers)
+        CONTEXT.set(context)  # every request runs in a task of its own, so this ends with it
+        span = self._tracing.begin(method, headers) if self._tracing is not None else None
         body = await _read(receive, headers, self._limit)
         if body is None:
             return
         too_long = len(body) > self._limit
-        answer: Reply | Pending | None = None
-        if path.startswith(guard.PREFIX):
-            answer = self._service.internal.refuse(headers)
-        if answer is None:
-            query = scope["query_string"]
-            target = path if not query else f"{path}?{query.decode('latin-1')}"
-            request = Request(method, path, target, headers, b"" if too_long else body)
-            route = self._service.fast.find(method, path)
-            if route is not None:
-                answer = route(request)
-            elif too_long:
-                answer = too_large(self._limit)
-            else:
-                answer = await self._flask(request, scope)
-        if isinstance(answer, Pending):
-            answer = await _settle(answer)
-        await _respond(send, answer, close=too_long)
+        found = self._service.fast.find(method, scope["path"])
+        label = found.label if found is not None else ""
+        try:
+            answer = self._at_once(scope, headers, body, found, too_long=too_long)
+            if not isinstance(answer, Reply):
+                in_flight = metrics.http_in_flight.labels(method_label(method))
+                in_flight.inc()
+                try:
+                    if isinstance(answer, Request):
+                        answer, label = await self._flask(answer, scope)
+                    else:
+                        answer = await _settle(answer)
+                finally:
+                    in_flight.dec()
+        except Exception:
+            _log.exception("request failed", extra={"method": method})
+            # Under /internal without a body: Authorino takes whatever parses for a verdict and remembers it.
+            answer = INTERNAL_FAULT if scope["path"].startswith(guard.PREFIX) else FAULT
+        close = too_long or self._service.readiness.draining
+        standing = (*self._standing, (REQUEST_ID, context.id))
+        if self._cors:
+            answer = cors.allow(method, headers, answer)
+        await _respond(send, answer, standing, close=close)
+        seconds = perf_counter() - begun
+        self._recorder.count(method, label or UNMATCHED, answer.status, seconds)
+        if self._recorder.wants_line(answer, hot=found is not None):
+            client = scope.get("client")
+            self._recorder.line(method, scope["path"], answer.status, seconds, client[0] if client else "", context)
+        if self._tracing is not None and span is not None:
+            self._tracing.end(span, method, label or UNMATCHED, answer.status)
 
-    async def _flask(self, request: Request, scope: Scope) -> Reply:
+    def _at_once(
+        self, scope: Scope, headers: RawHeaders, body: bytes, found: Found | None, *, too_long: bool
+    ) -> Reply | Pending | Request:
+        """The answer of the guard or of a fast route, or the request that Flask is to answer."""
+        path = scope["path"]
+        if path.startswith(guard.PREFIX):
+            refused = self._service.internal.refuse(headers)
+            if refused is not None:
+                return refused
+        query = scope["query_string"]
+        target = path if not query else f"{path}?{query.decode('latin-1')}"
+        request = Request(scope["method"], path, target, headers, b"" if too_long else body)
+        if found is not None:
+            return found.route(request)
+        return too_large(self._limit) if too_long else request
+
+    async def _flask(self, request: Request, scope: Scope) -> bridge.Called:
         client = scope.get("client")
         call = partial(
             bridge.call,
@@ -74,16 +152,46 @@ class Entry:
             scheme=scope.get("scheme", "http"),
             client=client[0] if client else "",
         )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run, call)
+
+    def _start(self) -> None:
+        reseed()
+        settings = self._service.settings
+        if settings.otel_exporter_otlp_endpoint:
+            provider = tracing.provider(
+                settings.otel_exporter_otlp_endpoint,
+                insecure=settings.otel_exporter_otlp_insecure,
+                rate=settings.otel_traces_sample_rate,
+            )
+            constants = {
+                "tenant.name": settings.tenant_name,
+                "tenant.namespace": settings.namespace,
+                "gateway.name": settings.gateway_name,
+                "gateway.namespace": settings.gateway_namespace,
+            }
+            self._tracing = Tracing(provider, constants)
+        for part in self._around:
+            part.start()
+        self._service.start()
+
+    def _stop(self) -> None:
+        try:
+            self._service.stop()
+        finally:
+            if self._tracing is not None:
+                self._tracing.stop()
+            for part in reversed(self._around):
+                part.stop()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await asyncio.to_thread(self._service.start)
+                await asyncio.to_thread(self._start)
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                await asyncio.to_thread(self._service.stop)
+                await asyncio.to_thread(self._stop)
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -120,9 +228,9 @@ async def _settle(pending: Pending) -> Reply:
         return pending.late
 
 
-async def _respond(send: Send, reply: Reply, *, close: bool) -> None:
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-    if reply.status in (204, 304):  # neither has a body to measure (RFC 9110, section 8.6)
+async def _respond(send: Send, reply: Reply, standing: tuple[tuple[bytes, bytes], ...], *, close: bool) -> None:
+    headers = [*reply.headers, *standing, (b"content-length", b"%d" % len(reply.body))]
+    if reply.status == 204:
         headers.pop()
     if close:
         headers.append((b"connection", b"close"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maas_api.wire import Reply, Request
+from maas_api.wire import ROUTE_KEY, Reply, Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -55,8 +55,16 @@ def environ(request: Request, *, scheme: str = "http", client: str = "") -> dict
     return result
 
 
-def call(app: WSGIApplication, request: Request, *, scheme: str = "http", client: str = "") -> Reply:
-    """The app's whole answer."""
+class Called(NamedTuple):
+    """The app's whole answer, and the template of the route that gave it (``""``: no route did)."""
+
+    reply: Reply
+    route: str
+
+
+def call(app: WSGIApplication, request: Request, *, scheme: str = "http", client: str = "") -> Called:
+    """Run the app once."""
+    env = environ(request, scheme=scheme, client=client)
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
@@ -64,7 +72,7 @@ def call(app: WSGIApplication, request: Request, *, scheme: str = "http", client
         started.append((status, headers))
         return written.append
 
-    chunks: Iterable[bytes] = app(environ(request, scheme=scheme, client=client), start_response)
+    chunks: Iterable[bytes] = app(env, start_response)
     try:
         written.extend(chunks)
     finally:
@@ -77,4 +85,4 @@ def call(app: WSGIApplication, request: Request, *, scheme: str = "http", client
         for name, value in headers
         if name.lower() != "content-length"
     )
-    return Reply(int(status[:3]), lines, b"".join(written))
+    return Called(Reply(int(status[:3]), lines, b"".join(written)), env.get(ROUTE_KEY, ""))

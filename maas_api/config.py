@@ -155,6 +155,11 @@ class Settings:
     graceful_timeout: int = option("15", "GRACEFUL_TIMEOUT_SECONDS", SERVER, "Seconds that requests in flight get after SIGTERM.", _integer(1, 600))
     max_body_bytes: int = option("1048576", "MAX_BODY_BYTES", SERVER, "Largest request body accepted.", _integer(1024, 64 * 1024 * 1024))
     max_connections: int = option("2000", "MAX_CONNECTIONS", SERVER, "Connections one worker serves at once; the next ones get 503.", _integer(1, 1_000_000))
+    max_header_bytes: int = option("65536", "MAX_HEADER_BYTES", SERVER, "Largest request line and headers together.", _integer(4096, 1024 * 1024))
+    header_timeout_seconds: float = option("5", "HEADER_TIMEOUT_SECONDS", SERVER, "Seconds a client has to send a request's headers, from their first byte.", _seconds(0.05, 600))
+    body_timeout_seconds: float = option("15", "BODY_TIMEOUT_SECONDS", SERVER, "Seconds a client has to send a whole request, from its first byte.", _seconds(0.05, 600))
+    write_timeout_seconds: float = option("30", "WRITE_TIMEOUT_SECONDS", SERVER, "Seconds a client may take no byte of an answer before it is cut off.", _seconds(0.05, 600))
+    drain_seconds: float = option("0", "DRAIN_SECONDS", SERVER, "Seconds after SIGTERM in which requests are still accepted while /readyz says no, for load balancers to notice.", _seconds(0, 300))
     debug: bool = option("false", "DEBUG_MODE", SERVER, "Allow CORS from localhost and log at debug level. Not for production.", _boolean)
 
     # Platform
@@ -215,6 +220,7 @@ class Settings:
     metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535))
     log_format: str = option("auto", "LOG_FORMAT", OBSERVE, "json, text, or auto (text on a terminal).", _choice("auto", "json", "text"))
     log_level: str = option("info", "LOG_LEVEL", OBSERVE, "debug, info, warning or error.", _choice("debug", "info", "warning", "error"))
+    access_log_sample: float = option("0.01", "ACCESS_LOG_SAMPLE", OBSERVE, "Share of the hot path's successful calls that get an access line, from 0 to 1. Refused calls get one each (at most 100 a second), all other requests always.", _rate)
     otel_exporter_otlp_endpoint: str = option("", "OTEL_EXPORTER_OTLP_ENDPOINT", OBSERVE, "Where to send traces (OTLP over gRPC). Empty: no tracing.")
     otel_exporter_otlp_insecure: bool = option("false", "OTEL_EXPORTER_OTLP_INSECURE", OBSERVE, "Send traces without TLS.", _boolean)
     otel_traces_sample_rate: float = option("1.0", "OTEL_TRACES_SAMPLE_RATE", OBSERVE, "Share of traces recorded, from 0 to 1.", _rate)

@@ -6,6 +6,7 @@ Flask's own HTML errors, HEAD, OPTIONS and redirects are replaced by what the wi
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeout
 
@@ -16,7 +17,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from maas_api import guard
 from maas_api.errors import ApiError, plain
-from maas_api.wire import FastRoute, Pending, RawHeaders, Reply, Request, RouteTable
+from maas_api.wire import ROUTE_KEY, FastRoute, Pending, RawHeaders, Reply, Request, RouteTable
 
 _log = logging.getLogger(__name__)
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -39,6 +40,8 @@ def create(
 
     @app.before_request
     def _first() -> Response | None:
+        if request.url_rule is not None:
+            request.environ[ROUTE_KEY] = _template(request.url_rule.rule)
         if request.method == "OPTIONS":
             return Response(status=204)
         if request.path.startswith(guard.PREFIX):
@@ -56,6 +59,11 @@ def create(
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     return app
+
+
+def _template(rule: str) -> str:
+    """A route's template as the Go service names it in its metrics: ``/v1/api-keys/:id``."""
+    return re.sub(r"<(?:path:)?(\w+)>", r":\1", rule)
 
 
 def raw_headers() -> RawHeaders:

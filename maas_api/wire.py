@@ -57,26 +57,37 @@ JSON = (b"content-type", b"application/json; charset=utf-8")
 """The content type of the Go service's JSON answers."""
 
 
+ROUTE_KEY = "maas_api.route"
+"""Where, in the WSGI environment, the framework leaves the template of the route that took the request."""
+
+
+class Found(NamedTuple):
+    """A fast route and the name it goes by in metrics and traces: its path, placeholders and all."""
+
+    route: FastRoute
+    label: str
+
+
 class RouteTable:
     """The fast routes: exact (method, path) pairs, then path prefixes that take every method."""
 
     def __init__(self) -> None:
-        self._exact: dict[tuple[str, str], FastRoute] = {}
-        self._prefixes: list[tuple[str, FastRoute]] = []
+        self._exact: dict[tuple[str, str], Found] = {}
+        self._prefixes: list[tuple[str, Found]] = []
 
     def add(self, method: str, path: str, route: FastRoute) -> None:
         """Answer exactly this method and path."""
-        self._exact[(method, path)] = route
+        self._exact[(method, path)] = Found(route, path)
 
     def add_prefix(self, prefix: str, route: FastRoute) -> None:
         """Answer every method on every path that starts with ``prefix``."""
-        self._prefixes.append((prefix, route))
+        self._prefixes.append((prefix, Found(route, f"{prefix.rstrip('/')}/*path")))
 
-    def find(self, method: str, path: str) -> FastRoute | None:
+    def find(self, method: str, path: str) -> Found | None:
         """The route for a request, or None: then the framework answers (404, 405 and everything slower)."""
-        route = self._exact.get((method, path))
-        if route is not None:
-            return route
+        found = self._exact.get((method, path))
+        if found is not None:
+            return found
         for prefix, candidate in self._prefixes:
             if path.startswith(prefix):
                 return candidate
@@ -84,8 +95,8 @@ class RouteTable:
 
     def exact(self) -> list[tuple[str, str, FastRoute]]:
         """Every exact route, for the framework's adapter."""
-        return [(method, path, route) for (method, path), route in self._exact.items()]
+        return [(method, path, found.route) for (method, path), found in self._exact.items()]
 
     def prefixes(self) -> list[tuple[str, FastRoute]]:
         """Every prefix route, for the framework's adapter."""
-        return list(self._prefixes)
+        return [(prefix, found.route) for prefix, found in self._prefixes]

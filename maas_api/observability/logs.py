@@ -63,8 +63,8 @@ class _Formatter(logging.Formatter):
         context = CONTEXT.get()
         if context is not None:
             fields["request_id"] = context.request_id
-            if context.trace_id:
-                fields["trace_id"] = context.trace_id
+            if trace := context.trace_id:
+                fields["trace_id"] = trace
         for name, value in vars(record).items():
             if name in _STANDARD or name.startswith("_"):
                 continue

@@ -39,10 +39,20 @@ _generator = random.Random(_bits)  # noqa: S311 - an id for finding lines, nothi
 
 
 class Context(NamedTuple):
-    """The request a log line belongs to."""
+    """The request a log line belongs to. Kept as received: it is read only when a line is written."""
 
-    request_id: str
-    trace_id: str = ""
+    id: bytes
+    headers: RawHeaders = ()
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return self.id.decode("ascii")
+
+    @property
+    def trace_id(self) -> str:
+        """The caller's trace, or ``""``."""
+        return trace_id(self.headers)
 
 
 CONTEXT: contextvars.ContextVar[Context | None] = contextvars.ContextVar("maas_api_request", default=None)
@@ -125,11 +135,10 @@ class Recorder:
             return False
         return True
 
-    def line(
-        self, method: str, path: str, status: int, seconds: float, client: str, headers: RawHeaders, context: Context
-    ) -> None:
+    def line(self, method: str, path: str, status: int, seconds: float, client: str, context: Context) -> None:
         """Write the access line: the Go service's fields, and the trace where there is one."""
-        present = {name for name, _ in headers}
+        present = {name for name, _ in context.headers}
+        trace = context.trace_id
         fields: dict[str, Any] = {
             "method": method,
             "path": path,
@@ -140,6 +149,6 @@ class Recorder:
             **self._fields,
             "auth_headers": {name: "present" if raw in present else "absent" for name, raw in _NOTED_RAW},
         }
-        if context.trace_id:
-            fields["trace_id"] = context.trace_id
+        if trace:
+            fields["trace_id"] = trace
         log.log(logging.ERROR if status >= 500 else logging.INFO, "request completed", extra=fields)

@@ -106,7 +106,8 @@ def test_a_line_s_own_keys_cannot_be_replaced(lines: io.StringIO) -> None:
 
 
 def test_lines_carry_the_request_they_belong_to(lines: io.StringIO) -> None:
-    token = CONTEXT.set(Context("req-1", TRACE))
+    parent = f"00-{TRACE}-00f067aa0ba902b7-01".encode()
+    token = CONTEXT.set(Context(b"req-1", [(b"traceparent", parent)]))
     logging.getLogger("x").info("looked up")
     CONTEXT.reset(token)
     assert (only(lines)["request_id"], only(lines)["trace_id"]) == ("req-1", TRACE)

@@ -99,7 +99,7 @@ def test_the_access_line_says_which_credentials_came_and_never_what_they_were(
     caplog.set_level(logging.INFO)
     recorder = Recorder({"tenant_name": "acme", "tenant_namespace": "ns", "gateway_name": "gw"}, 1)
     headers = [(b"authorization", b"Bearer x"), (b"x-maas-group", b"[]")]
-    recorder.line("GET", "/v1/models", 200, 0.0123, "10.0.0.1", headers, Context("r1"))
+    recorder.line("GET", "/v1/models", 200, 0.0123, "10.0.0.1", Context(b"r1", headers))
     (record,) = caplog.records
     expected = {
         "method": "GET",
