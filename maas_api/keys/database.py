@@ -143,7 +143,16 @@ def lookup_database(url: str, statement_seconds: float) -> Database:
 def sqlite_connection(path: Path) -> sqlite3.Connection:
     """A connection in WAL mode: readers never wait for the writer. Commits are durable (``synchronous=FULL``)."""
     connection = sqlite3.connect(path, timeout=SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:  # a new file's switch to WAL needs it alone, and SQLite's own waiting does not cover that
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                connection.close()
+                raise
+            time.sleep(0.005)
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 
