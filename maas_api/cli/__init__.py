@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from maas_api import __version__
+from maas_api.cli.cleanup import cleanup
 from maas_api.cli.demo import demo
+from maas_api.cli.healthcheck import healthcheck
 from maas_api.cli.migrate import migrate
 from maas_api.cli.serve import serve
 
@@ -16,6 +18,8 @@ def main() -> None:
     """MaaS API: one key for every model behind the gateway."""
 
 
+main.add_command(cleanup)
+main.add_command(demo)
+main.add_command(healthcheck)
 main.add_command(migrate)
 main.add_command(serve)
-main.add_command(demo)
