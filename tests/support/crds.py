@@ -1,4 +1,4 @@
-"""The structural schemas of the platform's custom resource definitions, applied as an API server applies them.
+"""The platform's custom resource definitions, applied as an API server applies them: schema, defaults, CEL rules.
 
 The definitions are read from the folder named by the environment variable ``MAAS_CRDS``; a test that needs them
 skips, saying so, where it is unset. A field the schema does not know is an error here (the API server would drop it,
@@ -7,12 +7,14 @@ which in a manifest is a typing mistake).
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cel
 import jsonschema
 import pytest
 import yaml
@@ -33,35 +35,47 @@ def errors(manifest: Mapping[str, Any]) -> list[str]:
 
     Raises KeyError for a kind or version that no definition in the folder serves.
     """
-    schema = _schemas(folder(), _group(manifest))[(manifest["apiVersion"], manifest["kind"])]
-    found = jsonschema.Draft202012Validator(schema).iter_errors(manifest)
-    return sorted(f"{fault.json_path}: {fault.message}" for fault in found)
+    definition = _definitions(folder(), _group(manifest))[(manifest["apiVersion"], manifest["kind"])]
+    found = [
+        f"{fault.json_path}: {fault.message}"
+        for fault in jsonschema.Draft202012Validator(definition.strict).iter_errors(manifest)
+    ]
+    # Like the API server: rules are for what the schema allows, with the defaults filled in.
+    return sorted(found) or list(_broken_rules(definition.raw, defaulted(definition.raw, manifest), "$"))
 
 
 def knows(manifest: Mapping[str, Any]) -> bool:
     """Whether the folder holds a definition for this manifest's kind and version."""
-    return (manifest["apiVersion"], manifest["kind"]) in _schemas(folder(), _group(manifest))
+    return (manifest["apiVersion"], manifest["kind"]) in _definitions(folder(), _group(manifest))
 
 
 def _group(manifest: Mapping[str, Any]) -> str:
     return str(manifest["apiVersion"]).partition("/")[0]
 
 
+class Definition(NamedTuple):
+    """The schema of one served version: as it is in the definition, and as plain JSON Schema that refuses unknowns."""
+
+    raw: Schema
+    strict: Schema
+
+
 @functools.cache
-def _schemas(where: Path, group: str) -> dict[tuple[str, str], Schema]:
-    """The schemas of one API group (files are named ``<group>_<plural>.yaml``): some definitions take a second."""
+def _definitions(where: Path, group: str) -> dict[tuple[str, str], Definition]:
+    """The definitions of one API group (files are named ``<group>_<plural>.yaml``): some take a second to read."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: dict[tuple[str, str], Schema] = {}
+    found: dict[tuple[str, str], Definition] = {}
     for path in sorted(where.glob(f"{group}_*.yaml")):
         for document in yaml.load_all(path.read_text(), loader):
             spec = (document or {}).get("spec", {})
             for version in spec.get("versions", ()):
                 if not version.get("served", True):
                     continue
-                schema = strict(version["schema"]["openAPIV3Schema"])
-                schema["required"] = sorted({*schema.get("required", ()), "apiVersion", "kind", "metadata"})
-                schema["properties"]["metadata"] = _METADATA
-                found[(f"{spec['group']}/{version['name']}", spec["names"]["kind"])] = schema
+                raw = version["schema"]["openAPIV3Schema"]
+                closed = strict(raw)
+                closed["required"] = sorted({*closed.get("required", ()), "apiVersion", "kind", "metadata"})
+                closed["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": _METADATA}  # some leave them out
+                found[(f"{spec['group']}/{version['name']}", spec["names"]["kind"])] = Definition(raw, closed)
     return found
 
 
@@ -107,3 +121,37 @@ def _strict_items(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "type", ["integer", "string"]
     if properties is not None and "additionalProperties" not in schema and not preserve:
         yield "additionalProperties", False
+
+
+def defaulted(schema: Mapping[str, Any], value: Any) -> Any:
+    """A copy of the value with the schema's defaults filled in, as the API server does before it looks at rules."""
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        filled = {name: copy.deepcopy(child["default"]) for name, child in properties.items() if "default" in child}
+        others = schema.get("additionalProperties")
+        others = others if isinstance(others, Mapping) else {}
+        return {name: defaulted(properties.get(name, others), item) for name, item in {**filled, **value}.items()}
+    if isinstance(value, list):
+        return [defaulted(schema.get("items", {}), item) for item in value]
+    return value
+
+
+def _broken_rules(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+    """The ``x-kubernetes-validations`` that do not hold, wherever in the value. Rules about a change are left out."""
+    for item in schema.get("x-kubernetes-validations", ()):
+        if "oldSelf" not in item["rule"] and not _rule(item["rule"]).execute({"self": value}):
+            yield f"{path}: {item.get('message') or item['rule']}"
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        others = schema.get("additionalProperties")
+        others = others if isinstance(others, Mapping) else {}
+        for name, child in value.items():
+            yield from _broken_rules(properties.get(name, others), child, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _broken_rules(schema.get("items", {}), child, f"{path}[{index}]")
+
+
+@functools.cache
+def _rule(text: str) -> cel.Program:
+    return cel.compile(text)

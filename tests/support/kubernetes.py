@@ -1,0 +1,69 @@
+"""Manifests judged as an API server judges them, and kustomize as kubectl runs it."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+
+from tests.support import crds
+
+ROOT = Path(__file__).parents[2]
+PATCHES = ROOT / "patches"
+KUBECTL = Path(sys.executable).parent / "kubectl"
+
+VERSIONS = ("1.30", "1.37")
+"""Kubernetes releases whose schemas a manifest must satisfy: the oldest one supported and the newest one known."""
+
+Object = dict[str, Any]
+
+
+def kubectl(*arguments: str, stdin: str = "") -> str:
+    """What kubectl prints. Never talks to a cluster. Fails the test with its complaint when it exits with one."""
+    done = subprocess.run(
+        [str(KUBECTL), "--kubeconfig=/dev/null", *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+@functools.cache
+def built(folder: str) -> str:
+    """What ``kubectl kustomize`` makes of a folder under ``patches/``."""
+    return kubectl("kustomize", str(PATCHES / folder))
+
+
+def objects(folder: str) -> list[Object]:
+    """The objects of a kustomization, each test's own to change."""
+    return list(yaml.safe_load_all(built(folder)))
+
+
+def find(items: list[Object], kind: str, name: str) -> Object:
+    """The one object of this kind and name."""
+    (found,) = (item for item in items if item["kind"] == kind and item["metadata"]["name"] == name)
+    return found
+
+
+def complaints(manifest: Mapping[str, Any]) -> list[str]:
+    """Why an API server would refuse (or silently cut) this manifest, empty when it would take it as it is.
+
+    Built-in kinds: Kubernetes' own schemas of each release in VERSIONS, unknown fields refused, from the package
+    kubernetes-validate. Custom kinds: the definitions in the folder that ``MAAS_CRDS`` names (skips without it).
+    """
+    where = f"{manifest['kind']} {manifest['metadata'].get('name')}"
+    found = []
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(dict(manifest), version, strict=True)
+        except kubernetes_validate.SchemaNotFoundError:
+            return [f"{where}: {complaint}" for complaint in crds.errors(manifest)]
+        except kubernetes_validate.ValidationError as fault:
+            path = ".".join(str(step) for step in fault.path)
+            found.append(f"{where}: {version}: {path}: {fault.message}")
+    return found
