@@ -26,7 +26,7 @@ demo: $(STAMP) ## One key, three models: the whole request flow on this machine 
 	@$(BIN)/maas-api demo $(ARGS)
 
 test: $(STAMP) ## Run every test, in parallel (ARGS="-k name" to choose)
-	@$(BIN)/pytest -n auto $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .

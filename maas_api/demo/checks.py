@@ -16,6 +16,9 @@ from maas_api.demo.seed import CALLS, Call
 from maas_api.demo.simulators.server import Received
 from maas_api.demo.stack import PAUSE, Stack
 
+LOCAL = CALLS[0]
+"""The in-cluster model: always simulated, so many calls cost nobody anything."""
+
 
 class CheckError(Exception):
     """A promise did not hold. The message says what was seen instead."""
@@ -94,10 +97,8 @@ def one_listing(session: Session) -> str:
     listed = [model["id"] for model in answer.json()["data"]]
     missing = [call.model for call in CALLS if call.model not in listed]
     _require(not missing, f"not listed: {', '.join(missing)}; listed: {', '.join(listed)}")
-    one = client.call("GET", f"/v1/models/{CALLS[0].model}", credential=session.key)
-    _require(
-        one.status == 200 and one.json()["id"] == CALLS[0].model, f"GET /v1/models/{CALLS[0].model}: {one.brief()}"
-    )
+    one = client.call("GET", f"/v1/models/{LOCAL.model}", credential=session.key)
+    _require(one.status == 200 and one.json()["id"] == LOCAL.model, f"GET /v1/models/{LOCAL.model}: {one.brief()}")
     return f"GET /v1/models: {', '.join(listed)}"
 
 
@@ -117,7 +118,7 @@ def revoked_key(session: Session) -> str:
     """A key that has just worked, and is therefore remembered by every worker, is refused once it is revoked."""
     client = session.stack.client
     identifier, key = session.mint("to be revoked")
-    call = CALLS[1]
+    call = LOCAL
     warm = 20
     for _ in range(warm):
         _require_ok(client.call("POST", call.path, credential=key, body=call.body))
@@ -131,7 +132,7 @@ def revoked_key(session: Session) -> str:
     for number in range(warm):
         answer = client.call("POST", call.path, credential=key, body=call.body)
         _require(answer.status == 401, f"request {number + 2} after the revocation: got {answer.brief()}")
-    _require(session.stack.received() == before, "a request with the revoked key reached the provider")
+    _require(session.stack.received() == before, "a request with the revoked key reached the model")
     return f"401 at the next request, {elapsed:.0f} ms after the revocation, and at the {warm} after it"
 
 
@@ -187,8 +188,9 @@ def _separate(call: Call, streamed: Streamed, *, simulated: bool) -> str:
     count = len(streamed.pieces)
     typical = statistics.median(streamed.gaps) if streamed.gaps else 0.0
     shown = f"{call.label}: {count} chunks, {typical * 1000:.0f} ms apart"
-    _require(count >= 4, f"{shown}: expected at least 4 chunks")
+    _require(count >= 2, f"{shown}: expected several")
     if simulated:
+        _require(count >= 4, f"{shown}: expected at least 4")
         _require(
             typical >= PAUSE / 2, f"{shown}: the sender pauses {PAUSE * 1000:.0f} ms, so something holds them back"
         )
@@ -268,7 +270,7 @@ def authorizer_down(session: Session) -> str:
     begun = time.monotonic()
     stack.start_service()
     while True:  # Envoy may take a moment to connect again
-        answer = stack.client.call("POST", CALLS[1].path, credential=session.key, body=CALLS[1].body)
+        answer = stack.client.call("POST", LOCAL.path, credential=session.key, body=LOCAL.body)
         back = time.monotonic() - begun
         if answer.status == 200:
             break
