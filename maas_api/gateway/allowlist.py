@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from maas_api.gateway.providers import Provider
+from maas_api.keys.policy import allows
 
 JUDGED_BODY_BYTES = 1024 * 1024
 """How much of a request's body the gateway shows to the authorizer, to find the model's name."""
@@ -21,12 +22,9 @@ class NotJudgeable(Exception):  # noqa: N818 - names the state, like LookupError
         self.too_large = too_large
 
 
-def permits(allowed: Iterable[str], models: Collection[str]) -> bool:
+def permits(allowed: Sequence[str], models: Collection[str]) -> bool:
     """Whether one of ``models`` (the names one model goes by) is on the list: an exact id, or a prefix and ``*``."""
-    return any(
-        any(name.startswith(entry[:-1]) for name in models) if entry.endswith("*") else entry in models
-        for entry in allowed
-    )
+    return any(allows(allowed, name) for name in models)
 
 
 def requested_model(provider: Provider, method: str, path: str, body: bytes, *, partial: bool) -> str:

@@ -15,7 +15,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from maas_api import errors
 from maas_api.gateway.allowlist import NotJudgeable, permits, requested_model
@@ -23,6 +23,7 @@ from maas_api.gateway.providers import CREDENTIAL_HEADERS, PATH_ROOT, entry_for
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import TokenSource
+from maas_api.keys.verdict import Verdict
 from maas_api.wire import Pending, Reply, Request
 
 _log = logging.getLogger(__name__)
@@ -37,24 +38,8 @@ TOKEN_DEADLINE = 0.9
 _PARTIAL = b"x-envoy-auth-partial-body"
 _REMOVE = b"x-envoy-auth-headers-to-remove"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="maas-api"'),)
+T = TypeVar("T")
 _IDENTITY = (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
-
-
-class Verdict(Protocol):
-    """What the key module says about a key; ``models`` is the allow-list, None for all."""
-
-    @property
-    def valid(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def username(self) -> str: ...
-    @property
-    def groups(self) -> tuple[str, ...]: ...
-    @property
-    def subscription(self) -> str: ...
-    @property
-    def models(self) -> tuple[str, ...] | None: ...
 
 
 class KeyCheck(Protocol):
@@ -62,7 +47,7 @@ class KeyCheck(Protocol):
 
     @property
     def deadline(self) -> float: ...
-    def check(self, raw_key: str) -> Verdict | Future[Any]: ...
+    def check(self, raw_key: str) -> Verdict | Future[Verdict]: ...
 
 
 LocalModels = Callable[[str], Collection[str]]
@@ -190,13 +175,13 @@ _UNAVAILABLE = errors.sdk(
 ).reply()
 
 
-def _settle(answer: Any, judge: Callable[[Any], Reply], deadline: float) -> Reply | Pending:
+def _settle(answer: T | Future[T], judge: Callable[[T], Reply], deadline: float) -> Reply | Pending:
     """Judge an answer that is there, or promise to."""
     if not isinstance(answer, Future):
         return judge(answer)
     promised: Future[Reply] = Future()
 
-    def done(known: Future[Any]) -> None:
+    def done(known: Future[T]) -> None:
         try:
             reply = judge(known.result())
         except Exception as fault:  # whatever went wrong, the request does not pass

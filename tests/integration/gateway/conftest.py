@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import httpx
 import pytest
@@ -25,22 +25,12 @@ from maas_api.gateway import authz, envoy, providers
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.identity.headers import Identity
-from maas_api.wire import JSON, Reply, Request
+from maas_api.keys.verdict import NOT_FOUND, REVOKED_OR_EXPIRED, Verdict, accepted
+from maas_api.wire import JSON, Reply, Request, RouteTable
 from tests.support.serving import serving
 
 LOCAL = "/llm/opt-125m/"
 LOCAL_ID = "facebook/opt-125m"
-
-
-class Verdict(NamedTuple):
-    """A key's verdict with the fields the authorizer reads."""
-
-    valid: bool
-    reason: str = ""
-    username: str = ""
-    groups: tuple[str, ...] = ()
-    subscription: str = ""
-    models: tuple[str, ...] | None = None
 
 
 class Keys:
@@ -53,18 +43,22 @@ class Keys:
         self.asked: list[str] = []
         self.silent = False
 
-    def mint(self, **fields: object) -> str:
-        """A new key that is valid unless the fields say otherwise."""
+    def mint(self, *, models: tuple[str, ...] | None = None, **fields: Any) -> str:
+        """A new key that is valid."""
         key = f"sk-oai-{secrets.token_hex(8)}_{secrets.token_hex(16)}"
-        known = {"valid": True, "username": "alice", "groups": ("staff",), "subscription": "gold", **fields}
-        self.verdicts[key] = Verdict(**known)  # type: ignore[arg-type]  # the fields of the calling test
+        owner = {"username": "alice", "groups": ("staff",), "subscription": "gold", **fields}
+        self.verdicts[key] = accepted(key_id="id", key_name="test", tenant="t", models=models, expires_at=None, **owner)
         return key
+
+    def revoke(self, key: str) -> None:
+        """From now on the key is refused."""
+        self.verdicts[key] = REVOKED_OR_EXPIRED
 
     def check(self, raw_key: str) -> Verdict | Future[Verdict]:
         self.asked.append(raw_key)
         if self.silent:
             return Future()
-        return self.verdicts.get(raw_key, Verdict(False, "key not found"))
+        return self.verdicts.get(raw_key, NOT_FOUND)
 
 
 class Tokens:
@@ -119,16 +113,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         internal_secret = secrets.token_hex(16)
         secret_file = folder / "internal-secret"
         secret_file.write_text(internal_secret)
-        service = build(load({"internal_secret_file": str(secret_file), "metrics_port": "0"}, {}))
+        flags = {"internal_secret_file": str(secret_file), "kubernetes": "off", "sqlite_path": str(folder / "maas.db")}
+        service = build(load(flags, {}))
         authorizer = authz.Authorizer(known, tokens, lambda path: {LOCAL_ID} if path.startswith(LOCAL) else ())
 
         def ask(request: Request) -> object:
             questions.append(request)
             return authorizer.route(request)
 
-        service.fast.add_prefix(authz.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
-        service.fast.add("GET", "/v1/api-keys/echo", _echo)
-        base = stack.enter_context(serving(service))
+        fast = RouteTable()
+        fast.add_prefix(authz.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
+        fast.add("GET", "/v1/api-keys/echo", _echo)
+        base = stack.enter_context(serving(dataclasses.replace(service, fast=fast, background=())))
 
         plan = envoy.Plan(
             listen=envoy.Address("127.0.0.1", 0),

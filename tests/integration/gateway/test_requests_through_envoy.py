@@ -182,8 +182,7 @@ class TestRefusals:
         key = world.keys.mint()
         path = "/llm/opt-125m/v1/chat/completions"
         assert world.client.post(path, json=LOCAL_CHAT, headers=bearer(key)).status_code == 200
-        world.keys.mint()
-        world.keys.verdicts[key] = world.keys.verdicts[key]._replace(valid=False, reason="key revoked or expired")
+        world.keys.revoke(key)
         answer = world.client.post(path, json=LOCAL_CHAT, headers=bearer(key))
         assert answer.status_code == 401
         assert "revoked" in error(answer)["message"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,19 +12,31 @@ from hypothesis import strategies as st
 
 from maas_api.gateway.authz import PREFIX, TOKEN_DEADLINE, Authorizer
 from maas_api.identity.headers import Identity
+from maas_api.keys.verdict import Verdict, accepted, refused
 from maas_api.wire import Pending, Reply, Request
 
 KEY = "sk-oai-" + "abc_def"
 LOCAL = "/llm/opt/v1/chat/completions"
 
 
-class Verdict(NamedTuple):
-    valid: bool = True
-    reason: str = ""
-    username: str = "alice"
-    groups: tuple[str, ...] = ("staff",)
-    subscription: str = "gold"
-    models: tuple[str, ...] | None = None
+def known(
+    *,
+    username: str = "alice",
+    groups: tuple[str, ...] = ("staff",),
+    subscription: str = "gold",
+    models: tuple[str, ...] | None = None,
+) -> Verdict:
+    """A valid key's verdict."""
+    return accepted(
+        key_id="id",
+        key_name="name",
+        username=username,
+        groups=groups,
+        subscription=subscription,
+        tenant="t",
+        models=models,
+        expires_at=None,
+    )
 
 
 class Keys:
@@ -58,7 +70,7 @@ def ask(
     body: bytes = b"",
 ) -> Reply | Pending:
     authorizer = Authorizer(
-        Keys(Verdict() if answer is None else answer),
+        Keys(known() if answer is None else answer),
         tokens or Tokens(),
         lambda asked: {"facebook/opt", "opt"} if asked.startswith("/llm/opt/") else (),
     )
@@ -86,7 +98,7 @@ IDENTITY = {"x-maas-username", "x-maas-group", "x-maas-subscription", "x-maas-mo
 
 class TestAllowed:
     def test_every_identity_header_is_set_or_removed(self) -> None:
-        for verdict in (Verdict(), Verdict(models=("a",)), Verdict(models=()), Verdict(subscription="")):
+        for verdict in (known(), known(models=("a",)), known(models=()), known(subscription="")):
             reply = now(ask(verdict, path="/v1/models", method="GET"))
             assert reply.status == 200
             assert (set(lines(reply)) & IDENTITY) ^ (removed(reply) & IDENTITY) == IDENTITY
@@ -104,16 +116,16 @@ class TestAllowed:
         assert "authorization" not in removed(reply)
 
     def test_an_allow_list_travels_as_json(self) -> None:
-        reply = now(ask(Verdict(models=("a,b", "ü*")), path="/v1/models"))
+        reply = now(ask(known(models=("a,b", "ü*")), path="/v1/models"))
         assert json.loads(lines(reply)["x-maas-models"]) == ["a,b", "ü*"]
 
     def test_an_empty_allow_list_is_not_no_allow_list(self) -> None:
-        assert lines(now(ask(Verdict(models=()), path="/v1/models")))["x-maas-models"] == "[]"
-        assert now(ask(Verdict(models=()))).status == 403
+        assert lines(now(ask(known(models=()), path="/v1/models")))["x-maas-models"] == "[]"
+        assert now(ask(known(models=()))).status == 403
 
     @given(st.text(max_size=20), st.lists(st.text(max_size=10), max_size=3), st.text(max_size=20))
     def test_no_name_can_break_out_of_its_header(self, username: str, groups: list[str], subscription: str) -> None:
-        reply = now(ask(Verdict(username=username, groups=tuple(groups), subscription=subscription)))
+        reply = now(ask(known(username=username, groups=tuple(groups), subscription=subscription)))
         for _, value in reply.headers:
             assert all(0x20 <= byte < 0x7F for byte in value)
         if reply.status == 200:
@@ -171,7 +183,7 @@ class TestRefused:
         assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
 
     def test_a_key_that_is_not_valid_with_the_reason_and_without_the_key(self) -> None:
-        reply = now(ask(Verdict(valid=False, reason="key revoked or expired")))
+        reply = now(ask(refused("key revoked or expired")))
         assert reply.status == 401
         assert "key revoked or expired" in reply.body.decode()
         assert KEY not in str(reply)
@@ -186,15 +198,15 @@ class TestRefused:
         assert "password" not in caplog.text
 
     def test_a_model_outside_the_allow_list(self) -> None:
-        assert now(ask(Verdict(models=("facebook/*",)))).status == 200
-        assert now(ask(Verdict(models=("gpt-4o",)))).status == 403
-        assert now(ask(Verdict(models=("*",)), path="/llm/unknown/v1/chat/completions")).status == 403
+        assert now(ask(known(models=("facebook/*",)))).status == 200
+        assert now(ask(known(models=("gpt-4o",)))).status == 403
+        assert now(ask(known(models=("*",)), path="/llm/unknown/v1/chat/completions")).status == 403
 
     def test_a_provider_request_that_names_no_listed_model(self) -> None:
-        listed, path = Verdict(models=("gpt-4o",)), "/external/openai/v1/chat/completions"
+        listed, path = known(models=("gpt-4o",)), "/external/openai/v1/chat/completions"
         assert now(ask(listed, path=path, body=b'{"model":"gpt-4o"}')).status == 200
         assert now(ask(listed, path=path, body=b'{"model":"gpt-4"}')).status == 403
         assert now(ask(listed, path=path, body=b"{}")).status == 403
         partial = (("authorization", f"Bearer {KEY}"), ("x-envoy-auth-partial-body", "true"))
         assert now(ask(listed, path=path, headers=partial, body=b'{"model":"gpt-4o"}')).status == 413
-        assert now(ask(Verdict(), path=path, headers=partial, body=b"x")).status == 200
+        assert now(ask(known(), path=path, headers=partial, body=b"x")).status == 200
