@@ -1,87 +1,184 @@
 """gunicorn, configured: the process manager around the ASGI entry.
 
-The options that matter here have reasons; the rest are gunicorn's defaults.
+The master makes what the workers share before they exist (sockets, a private folder in memory, a certificate), so
+that whatever is wrong with it is said once, in one sentence, before anything serves. The options that matter here
+have reasons; the rest are gunicorn's defaults.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
+import math
 import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from gunicorn.app.base import BaseApplication
-from uvicorn_worker import UvicornWorker
+from gunicorn.glogging import Logger
 
-from maas_api import migrations
+from maas_api import migrations, tls
 from maas_api.app import build
 from maas_api.asgi import Entry
-from maas_api.config import Settings
+from maas_api.config import ConfigError, Settings
 from maas_api.keys.location import database_url, no_secrets
+from maas_api.lifecycle import Background
+from maas_api.observability import exposition, logs
+from maas_api.observability.listener import BindError, MetricsListener, bind
+from maas_api.observability.redaction import REDACTOR
+from maas_api.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 
-class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
-    """uvicorn under gunicorn with the C parser and uvloop, no Server header, and the lifespan protocol required."""
+class StartError(Exception):
+    """The service cannot start as it is configured. The message is one sentence."""
 
-    CONFIG_KWARGS = {  # noqa: RUF012 -- uvicorn_worker declares it so
-        "http": "httptools",
-        "loop": "uvloop",
-        "lifespan": "on",
-        "ws": "none",
-        "server_header": False,
-        "proxy_headers": False,
-    }
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What the master makes and every worker uses."""
+
+    folder: Path
+    listener: socket.socket
+    metrics: socket.socket | None
+    certificate: tls.Files | None
+
+    @property
+    def numbers(self) -> exposition.Folder:
+        """Where the workers leave their numbers."""
+        return exposition.Folder(self.folder)
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """A gunicorn application whose configuration is the service's Settings."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self.settings = settings
+        self.shared = shared
         super().__init__()
 
     def load_config(self) -> None:
         """Translate Settings into gunicorn's options."""
-        for name, value in options(self._settings).items():
+        for name, value in options(self.settings, self.shared).items():
             self.cfg.set(name, value)
 
     def load(self) -> Entry:
         """The ASGI application, built in each worker after fork."""
-        return Entry(build(self._settings))
+        around: list[Background] = [exposition.Publisher(self.shared.numbers)]
+        if self.shared.metrics is not None:
+            registry = exposition.registry(self.shared.numbers, self.settings.tenant_name)
+            around.append(MetricsListener(self.shared.metrics, registry))
+        return Entry(build(self.settings), around)
 
 
-def options(settings: Settings) -> dict[str, Any]:
+class _Logs(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines, through the service's one output and its redactor."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take over the configuration; no handler of its own."""
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+
+
+def options(settings: Settings, shared: Shared) -> dict[str, Any]:
     """gunicorn's options for these settings."""
-    host, port = settings.bind
-    memory = Path("/dev/shm")  # noqa: S108 -- the kernel's memory file system, not a shared temporary folder
     chosen: dict[str, Any] = {
-        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "bind": f"fd://{shared.listener.fileno()}",
+        "backlog": 2048,
         "workers": settings.workers,
         "worker_class": Worker,
         # Envoy and Authorino keep idle connections for 90 s: the server must not be the one that closes first.
         "keepalive": settings.keep_alive,
-        "graceful_timeout": settings.graceful_timeout,
+        "graceful_timeout": math.ceil(settings.drain_seconds) + settings.graceful_timeout,
         "timeout": 30,
         "proc_name": "maas-api",
         # The heartbeat file lives in memory, so that a slow disk cannot get a worker killed.
-        "worker_tmp_dir": str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None,
+        "worker_tmp_dir": str(shared.folder),
         "control_socket_disable": True,
         "preload_app": False,
         "accesslog": None,
-        "errorlog": "-",
-        "loglevel": "debug" if settings.debug else settings.log_level,
+        "logger_class": _Logs,
+        "child_exit": lambda _arbiter, worker: shared.numbers.retire(worker.pid),
     }
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        chosen["certfile"] = str(settings.tls_cert)
-        chosen["keyfile"] = str(settings.tls_key)
+    if shared.certificate is not None:
+        # The worker makes the context itself; gunicorn only says https where it names the address.
+        chosen["certfile"] = str(shared.certificate.cert)
+        chosen["keyfile"] = str(shared.certificate.key)
     return chosen
 
 
 def serve(settings: Settings) -> None:
     """Migrate the store, then run until SIGTERM or SIGINT. Raises SystemExit with gunicorn's exit code.
 
-    Raises ConfigError or MigrationError when the store cannot be used. The workers get the URL that was found.
+    Raises ConfigError, MigrationError or StartError when it cannot start. The workers get the database URL found.
     """
+    logs.configure(settings.log_format, "debug" if settings.debug else settings.log_level)
     settings = dataclasses.replace(settings, database_url=database_url(settings, no_secrets))
-    migrations.upgrade(settings.database_url)
-    Server(settings).run()
+    _remember_secrets(settings)
+    with _shared(settings) as shared:
+        migrations.upgrade(settings.database_url)
+        build(settings)  # starts nothing; finds what is wrong with files that only the parts understand
+        Server(settings, shared).run()
+
+
+def _remember_secrets(settings: Settings) -> None:
+    password = urlsplit(settings.database_url).password
+    if password:
+        REDACTOR.remember(password, unquote(password))
+    if settings.internal_secret_file is not None:
+        REDACTOR.remember(settings.internal_secret_file.read_text("utf-8", "replace").strip())
+
+
+@contextmanager
+def _shared(settings: Settings) -> Iterator[Shared]:
+    """Everything of :class:`Shared`, removed afterwards. Raises StartError."""
+    master = os.getpid()
+    folder = _memory_folder()
+    sockets: list[socket.socket] = []
+    try:
+        try:
+            sockets.append(bind(*settings.bind, "option --address, environment ADDRESS"))
+            if settings.metrics_port:
+                option = "option --metrics-port, environment METRICS_PORT"
+                sockets.append(bind(settings.metrics_address, settings.metrics_port, option))
+            yield Shared(folder, sockets[0], sockets[1] if len(sockets) > 1 else None, _certificate(settings, folder))
+        except (BindError, tls.TlsError) as fault:
+            raise StartError(str(fault)) from None
+    finally:
+        if os.getpid() == master:  # workers leave through here too, by SystemExit
+            for sock in sockets[1:]:
+                sock.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _certificate(settings: Settings, folder: Path) -> tls.Files | None:
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        files = tls.Files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    elif settings.tls:
+        service = f"{settings.instance}.{settings.namespace}.svc"
+        files = tls.self_signed(folder, (settings.instance, service, "localhost", "127.0.0.1", "::1"))
+        files = files._replace(client_ca=settings.tls_client_ca)
+        _log.warning("serving with a self-signed certificate made at start")
+    else:
+        return None
+    tls.context(files, settings.tls_min_version)  # refused now rather than by every worker
+    return files
+
+
+def _memory_folder() -> Path:
+    """A folder for this user only, in memory where the machine offers it."""
+    memory = Path("/dev/shm")  # noqa: S108 -- the kernel's memory file system; the folder made in it is private
+    try:
+        return Path(tempfile.mkdtemp(prefix="maas-api-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None))
+    except OSError as fault:
+        raise ConfigError(f"no folder for the workers' shared numbers: {fault} (TMPDIR chooses another)") from None

@@ -23,9 +23,10 @@ def serve(**values: Any) -> None:
     """
     settings = load_settings(values)
     from maas_api.migrations import MigrationError  # heavy imports only once the options are known to be right
+    from maas_api.server import StartError
     from maas_api.server import serve as run
 
     try:
         run(settings)
-    except (ConfigError, MigrationError) as fault:
+    except (ConfigError, MigrationError, StartError) as fault:
         raise click.ClickException(str(fault)) from None

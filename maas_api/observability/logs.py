@@ -135,7 +135,7 @@ def configure(style: str, level: str, stream: TextIO | None = None, redactor: Re
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("urllib3", "kubernetes", "asyncio", "opentelemetry", "sqlalchemy.engine"):
+    for noisy in ("urllib3", "kubernetes", "asyncio", "opentelemetry", "sqlalchemy.engine", "alembic"):
         # At debug these print requests and statements with their values. Our own debug lines do not.
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)

@@ -29,7 +29,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
             r"(?P<name>\b(?:proxy-)?authorization|\b(?:x-)?(?:goog-)?api[-_]?key|\bx-maas-internal-secret|\b(?:set-)?cookie"
             r"|\bpassword|\bpasswd|\bclient_secret|\bsslpassword)"
             r"(?P<between>\\?[\"']?\)?\s*[:=,]\s*\(?(?:b(?=[\"']))?\\?[\"']?)"
-            r"(?P<scheme>(?:bearer|basic|token|negotiate)\s+)?[^\s\"'\\,;&)}\]]+",
+            r"(?!(?:present|absent)\b)(?P<scheme>(?:bearer|basic|token|negotiate)\s+)?[^\s\"'\\,;&)}\]]+",
             re.IGNORECASE,
         ),
         rf"\g<name>\g<between>{BLANK}",

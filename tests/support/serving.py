@@ -6,11 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
 from maas_api.app import Service
 from maas_api.asgi import Entry
+from maas_api.protocol import BoundedProtocol
+from maas_api.worker import limits
 from tests.support.wait import until
 
 
@@ -20,9 +23,11 @@ def serving(service: Service) -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
+    protocol = partial(BoundedProtocol, limits=limits(service.settings))
     config = uvicorn.Config(
-        Entry(service), http="httptools", loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False
+        Entry(service), loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False
     )
+    config.http = protocol  # type: ignore[assignment]  # uvicorn calls it, whatever it is
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)
     thread.start()

@@ -85,6 +85,7 @@ def test_opaque_values_go_by_the_name_they_come_under() -> None:
         assert redactor.value({name: "abc"}) == {name: "[redacted]"}
     noted = {"auth_headers": {"Authorization": "present", "Cookie": "absent"}}
     assert redactor.value(noted) == noted
+    assert redactor.text(json.dumps(noted)) == json.dumps(noted)
     for text in ("password=abc", "Authorization: Basic abc=", "X-API-Key: abc", "x-maas-internal-secret: abc"):
         assert "abc" not in redactor.text(text)
     assert "abcd" not in redactor.text("Bearer abcd")

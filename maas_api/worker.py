@@ -1,0 +1,130 @@
+"""One worker process: uvicorn under gunicorn, with bounds, TLS that follows its files, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from uvicorn.server import Server
+from uvicorn_worker import UvicornWorker
+
+from maas_api import tls
+from maas_api.asgi import Entry
+from maas_api.config import Settings
+from maas_api.protocol import BoundedProtocol, Limits
+
+_FLUSH_SECONDS = 2
+"""Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""
+
+_BOOT_ERROR = 3
+"""The exit code that makes gunicorn give up: right for a first start, wrong when others still serve."""
+
+_SERVED = "served"
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
+    """uvicorn under gunicorn with the C parser and uvloop, no Server header, and the lifespan protocol required."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012 -- uvicorn_worker declares it so
+        "loop": "uvloop",
+        "lifespan": "on",
+        "ws": "none",
+        "server_header": False,
+        "proxy_headers": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings: Settings = self.app.settings
+        self._shared = self.app.shared
+        self._settings = settings
+        for name, on in (("uvicorn.error", True), ("uvicorn.access", False)):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = on  # through the service's own output; our access line replaces uvicorn's
+            logger.setLevel(logging.WARNING if on else logging.CRITICAL)
+        self.config.http = partial(BoundedProtocol, limits=limits(settings))
+        self.config.timeout_graceful_shutdown = max(1, settings.graceful_timeout - _FLUSH_SECONDS)
+
+    async def _serve(self) -> None:
+        entry: Entry = self.wsgi
+        self.config.app = entry
+        certificate = None
+        if self._shared.certificate is not None:
+            certificate = tls.Reloading(self._shared.certificate, self._settings.tls_min_version)
+            self.config.ssl_context_factory = lambda _config, _default: certificate.context
+            certificate.start()
+        server = DrainingServer(self.config, entry, self._settings.drain_seconds, self.ppid)
+        self._install_sigquit_handler()
+        server.on_started = lambda: (self._shared.folder / _SERVED).touch()
+        try:
+            await server.serve(sockets=self.sockets)
+        except SystemExit:
+            self._give_up()
+        finally:
+            if certificate is not None:
+                certificate.stop()
+        if not server.started:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The service would not start here. The first time the master ends with it; later the next one tries."""
+        if (self._shared.folder / _SERVED).exists():
+            time.sleep(1)  # the master replaces this worker at once: not in a tight circle
+            sys.exit(1)
+        sys.exit(_BOOT_ERROR)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        header_bytes=settings.max_header_bytes,
+        header_seconds=settings.header_timeout_seconds,
+        request_seconds=settings.body_timeout_seconds,
+        write_seconds=settings.write_timeout_seconds,
+        idle_seconds=settings.keep_alive,
+        connections=settings.max_connections,
+    )
+
+
+class DrainingServer(Server):
+    """uvicorn's server that, told to stop, first says no to readiness probes and goes on serving for a while.
+
+    It also ends when its master is gone: nobody would replace or stop it any more.
+    """
+
+    def __init__(self, config: Any, entry: Entry, drain_seconds: float, parent: int) -> None:
+        super().__init__(config)
+        self._entry = entry
+        self._drain_seconds = drain_seconds
+        self._parent = parent
+        self._exit_at: float | None = None
+        self.on_started: Callable[[], None] = lambda: None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM starts the draining; a second one, or SIGINT, ends it."""
+        self._entry.drain()
+        if sig == signal.SIGTERM and self._drain_seconds and self._exit_at is None:
+            self._exit_at = time.monotonic() + self._drain_seconds
+            return
+        super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Start, and leave a note that it went well."""
+        await super().startup(sockets)
+        self.on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to go on."""
+        if self._exit_at is not None and time.monotonic() >= self._exit_at:
+            self.should_exit = True
+        if os.getppid() != self._parent:
+            self._entry.drain()
+            self.should_exit = True
+        return await super().on_tick(counter)
