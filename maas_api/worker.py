@@ -82,7 +82,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
         sys.exit(_BOOT_ERROR)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> Limits:
+    """The bounds of a connection, from the settings."""
     return Limits(
         header_bytes=settings.max_header_bytes,
         header_seconds=settings.header_timeout_seconds,
