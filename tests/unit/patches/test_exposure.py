@@ -1,0 +1,120 @@
+"""What clients reach through the gateway, and that nobody gets there unauthenticated."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maas_api.gateway import authz
+from maas_api.gateway.providers import CREDENTIAL_HEADERS
+from maas_api.identity import headers
+from tests.support.httproute import upstream
+from tests.support.kubernetes import PATCHES, find, objects
+
+SERVING = ["openshift", "istio"]
+ROUTES = {name: find(objects(f"overlays/{name}"), "HTTPRoute", "maas-api-route") for name in SERVING}
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/models", "/v1/models"),
+        ("/v1/models/facebook/opt-125m", "/v1/models/facebook/opt-125m"),
+        ("/v1/api-keys", "/v1/api-keys"),
+        ("/v1/api-keys/search", "/v1/api-keys/search"),
+        ("/v1/subscriptions", "/v1/subscriptions"),
+        ("/maas-api/v1/api-keys", "/v1/api-keys"),
+        ("/maas-api/v1/models/a/b", "/v1/models/a/b"),
+        ("/maas-api/v1/model/opt/subscriptions", "/v1/model/opt/subscriptions"),
+        ("/maas-api/health", "/health"),
+        ("/internal/v1/api-keys/validate", None),
+        ("/maas-api/internal/v1/api-keys/cleanup", None),
+        ("/maas-api/internal", None),
+        ("/maas-api", None),
+        ("/maas-api/", None),
+        ("/maas-api/healthz", None),
+        ("/maas-api/readyz", None),
+        ("/maas-api/health/x", None),
+        ("/maas-api/v1x/internal", None),
+        ("/v1/modelsinternal", None),
+        ("/metrics", None),
+        ("/healthz", None),
+        ("/", None),
+    ],
+)
+def test_the_route_leads_exactly_where_it_should(overlay: str, path: str, expected: str | None) -> None:
+    assert upstream(ROUTES[overlay], path) == expected
+
+
+SEGMENT = st.sampled_from(
+    ["internal", "maas-api", "v1", "v1internal", "models", "api-keys", "health", "..", ".", "", "validate", "%2e%2e"]
+)
+
+
+@given(st.lists(SEGMENT, max_size=7), st.sampled_from(SERVING))
+def test_no_path_leads_to_internal(segments: list[str], overlay: str) -> None:
+    """The gateway normalizes dots before it matches; what is left never starts with /internal."""
+    reached = upstream(ROUTES[overlay], "/" + "/".join(segment for segment in segments if segment not in ("..", ".")))
+    assert reached is None or reached == "/health" or reached == "/v1" or reached.startswith("/v1/")
+
+
+def test_on_openshift_every_path_but_the_probe_is_under_the_policy() -> None:
+    items = objects("overlays/openshift")
+    policy = find(items, "AuthPolicy", "maas-api-auth-policy")
+    assert policy["spec"]["targetRef"] == {
+        "group": "gateway.networking.k8s.io",
+        "kind": "HTTPRoute",
+        "name": "maas-api-route",
+    }
+    assert policy["metadata"]["namespace"] == ROUTES["openshift"]["metadata"]["namespace"]
+    assert policy["spec"]["when"] == [{"predicate": 'request.url_path != "/maas-api/health"'}]
+
+
+def test_on_openshift_the_policy_asks_this_installation() -> None:
+    items = objects("overlays/openshift")
+    url = find(items, "AuthPolicy", "maas-api-auth-policy")["spec"]["rules"]["metadata"]["apiKeyValidation"]["http"]
+    service = find(items, "Service", "maas-api")["metadata"]
+    assert url["url"] == (
+        f"https://{service['name']}.{service['namespace']}.svc.cluster.local:8443/internal/v1/api-keys/validate"
+    )
+
+
+def test_with_istio_alone_the_gateway_asks_about_every_path_but_the_probe() -> None:
+    items = objects("overlays/istio")
+    policy = find(items, "AuthorizationPolicy", "maas-api-authz")
+    parent = ROUTES["istio"]["spec"]["parentRefs"][0]
+    assert policy["metadata"]["namespace"] == parent["namespace"]
+    assert [ref["name"] for ref in policy["spec"]["targetRefs"]] == [parent["name"]]
+    assert find(items, "Gateway", parent["name"])["metadata"]["namespace"] == parent["namespace"]
+    assert policy["spec"]["action"] == "CUSTOM"
+    assert policy["spec"]["rules"] == [{"to": [{"operation": {"notPaths": ["/maas-api/health"]}}]}]
+
+
+def test_with_istio_alone_the_mesh_asks_as_the_authorizer_answers() -> None:
+    mesh = yaml.safe_load((PATCHES / "overlays/istio/mesh-values.yaml").read_text())["meshConfig"]
+    (provider,) = mesh["extensionProviders"]
+    items = objects("overlays/istio")
+    policy = find(items, "AuthorizationPolicy", "maas-api-authz")
+    service = find(items, "Service", "maas-api")
+    asked = provider["envoyExtAuthzHttp"]
+
+    assert provider["name"] == policy["spec"]["provider"]["name"]
+    assert asked["service"] == f"maas-api.{service['metadata']['namespace']}.svc.cluster.local"
+    assert asked["port"] in {port["port"] for port in service["spec"]["ports"]}
+    assert asked["pathPrefix"] == authz.PREFIX
+    assert asked["failOpen"] is False
+    assert {*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower()} <= set(asked["includeRequestHeadersInCheck"])
+    identity = {name.lower() for name in (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)}
+    assert set(asked["headersToUpstreamOnAllow"]) == {"authorization", *identity}
+    assert mesh["pathNormalization"]["normalization"] == "DECODE_AND_MERGE_SLASHES"
+
+
+def test_with_istio_alone_a_client_cannot_say_who_it_is() -> None:
+    filters = find(objects("overlays/istio"), "EnvoyFilter", "maas-identity-headers")
+    (patch,) = filters["spec"]["configPatches"]
+    (extension,) = patch["patch"]["value"]["typed_config"]["early_header_mutation_extensions"]
+    removed = {item["remove"] for item in extension["typed_config"]["mutations"]}
+    assert removed >= {name.lower() for name in (headers.USERNAME, headers.GROUP, headers.MODELS)}

@@ -1,0 +1,213 @@
+"""Every overlay builds, is what an API server takes as it is, and hangs together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.kubernetes import PATCHES, ROOT, Object, built, complaints, find, objects
+
+OVERLAYS = sorted(folder.name for folder in (PATCHES / "overlays").iterdir() if folder.is_dir())
+SERVING = ["openshift", "istio"]
+"""Overlays that install the service."""
+BUILDABLE = ["base", "rbac", *(f"overlays/{name}" for name in OVERLAYS)]
+
+
+def test_every_overlay_is_known_here() -> None:
+    assert set(OVERLAYS) >= {*SERVING, "swap-image"}
+
+
+@pytest.mark.parametrize("folder", BUILDABLE)
+def test_every_object_is_what_an_api_server_takes_as_it_is(folder: str) -> None:
+    found = objects(folder)
+    assert found
+    assert [complaint for item in found for complaint in complaints(item)] == []
+
+
+@pytest.mark.parametrize("folder", BUILDABLE)
+def test_what_is_built_is_what_was_reviewed(folder: str) -> None:
+    """The built overlays are kept for reading; MAAS_UPDATE_GOLDEN=1 renews them."""
+    path = ROOT / "tests" / "golden" / "patches" / f"{folder.rpartition('/')[2]}.yaml"
+    header = f"# kubectl kustomize patches/{folder}\n"
+    if os.environ.get("MAAS_UPDATE_GOLDEN"):
+        path.write_text(header + built(folder))
+    assert path.read_text() == header + built(folder)
+
+
+def names(items: list[Object], kind: str) -> set[tuple[str, str]]:
+    return {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in items if item["kind"] == kind}
+
+
+def pods(items: list[Object]) -> Iterator[tuple[str, Object]]:
+    """Every pod template, with the object it belongs to."""
+    for item in items:
+        if item["kind"] == "Deployment":
+            yield item["metadata"]["name"], item["spec"]["template"]
+        if item["kind"] == "CronJob":
+            yield item["metadata"]["name"], item["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def selects(selector: Object, template: Object) -> bool:
+    labels = template["metadata"]["labels"]
+    return all(labels.get(name) == value for name, value in selector.items())
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_selectors_ports_and_references_meet(overlay: str) -> None:
+    items = objects(f"overlays/{overlay}")
+    deployment, service = find(items, "Deployment", "maas-api"), find(items, "Service", "maas-api")
+    template = deployment["spec"]["template"]
+    container = template["spec"]["containers"][0]
+    named = {port["name"]: port["containerPort"] for port in container["ports"]}
+
+    assert selects(deployment["spec"]["selector"]["matchLabels"], template)
+    assert selects(service["spec"]["selector"], template)
+    assert selects(find(items, "PodDisruptionBudget", "maas-api")["spec"]["selector"]["matchLabels"], template)
+    assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == named
+    assert {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "https"
+    }
+    route = find(items, "HTTPRoute", "maas-api-route")
+    assert {(ref["name"], ref["port"]) for rule in route["spec"]["rules"] for ref in rule["backendRefs"]} == {
+        ("maas-api", 8443)
+    }
+    rule = find(items, "DestinationRule", "maas-api-backend-tls")
+    where = service["metadata"]["namespace"]
+    assert rule["spec"]["host"] == f"maas-api.{where}.svc.cluster.local"
+    assert rule["metadata"]["namespace"] == route["spec"]["parentRefs"][0]["namespace"]
+    assert rule["spec"]["trafficPolicy"]["portLevelSettings"][0]["port"]["number"] == 8443
+
+
+@pytest.mark.parametrize("overlay", [*SERVING, "swap-image"])
+def test_every_binding_joins_a_role_and_an_account_that_exist(overlay: str) -> None:
+    items = objects(f"overlays/{overlay}")
+    # The swap finds the account of the Deployment it is made for.
+    accounts = names(items, "ServiceAccount") if overlay in SERVING else {("opendatahub", "maas-api")}
+    bound = set()
+    for item in items:
+        if not item["kind"].endswith("RoleBinding") and item["kind"] != "ClusterRoleBinding":
+            continue
+        role = item["roleRef"]
+        namespace = item["metadata"].get("namespace", "") if role["kind"] == "Role" else ""
+        assert (namespace, role["name"]) in names(items, role["kind"])
+        bound.add((role["kind"], namespace, role["name"]))
+        assert {(subject["namespace"], subject["name"]) for subject in item["subjects"]} <= accounts
+    roles = {(kind, *name) for kind in ("Role", "ClusterRole") for name in names(items, kind)}
+    assert roles == bound, "a role that nobody has is a mistake"
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_every_mounted_secret_and_configmap_is_one_the_documentation_names(overlay: str) -> None:
+    found = set()
+    for _, template in pods(objects(f"overlays/{overlay}")):
+        for volume in template["spec"].get("volumes", ()):
+            if "secret" in volume:
+                found.add(volume["secret"]["secretName"])
+            elif "configMap" in volume:
+                found.add(volume["configMap"]["name"])
+            else:
+                assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Mi"}
+    made_by_openshift = {"maas-api-serving-cert", "openshift-service-ca.crt"}
+    assert found - made_by_openshift == {"maas-db-config"}
+    assert bool(found & made_by_openshift) == (overlay == "openshift")
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_every_pod_keeps_to_the_restricted_profile(overlay: str) -> None:
+    """Pod Security Standards, profile restricted, and what this project adds: nothing is written to the root."""
+    seen = []
+    for name, template in pods(objects(f"overlays/{overlay}")):
+        seen.append(name)
+        spec = template["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "runAsUser" not in spec["securityContext"], "OpenShift chooses the user"
+        for forbidden in ("hostNetwork", "hostPID", "hostIPC"):
+            assert forbidden not in spec
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        assert {kind for volume in spec.get("volumes", ()) for kind in volume} <= {
+            "name",
+            "secret",
+            "configMap",
+            "emptyDir",
+        }
+    assert seen == ["maas-api", "maas-api-key-cleanup"]
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_the_pod_outlives_its_last_requests(overlay: str) -> None:
+    template = find(objects(f"overlays/{overlay}"), "Deployment", "maas-api")["spec"]["template"]
+    env = {item["name"]: item.get("value") for item in template["spec"]["containers"][0]["env"]}
+    before = template["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    graceful = int(env.get("GRACEFUL_TIMEOUT_SECONDS", "15"))
+    assert template["spec"]["terminationGracePeriodSeconds"] >= before + graceful + 5
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_the_cleanup_job_can_reach_the_service_and_nothing_else(overlay: str) -> None:
+    items = objects(f"overlays/{overlay}")
+    job = find(items, "CronJob", "maas-api-key-cleanup")["spec"]["jobTemplate"]["spec"]["template"]
+    api = find(items, "Deployment", "maas-api")["spec"]["template"]
+    assert job["spec"]["automountServiceAccountToken"] is False
+    assert "https://maas-api.$(NAMESPACE).svc:8443" in job["spec"]["containers"][0]["args"]
+
+    own = find(items, "NetworkPolicy", "maas-api-key-cleanup")["spec"]
+    assert selects(own["podSelector"]["matchLabels"], job)
+    assert set(own["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in own
+    to_service, names_alone = own["egress"]
+    assert selects(to_service["to"][0]["podSelector"]["matchLabels"], api)
+    assert [port["port"] for port in to_service["ports"]] == [8443]
+    assert {port["port"] for port in names_alone["ports"]} == {53, 5353}
+
+    theirs = find(items, "NetworkPolicy", "maas-api")["spec"]
+    assert selects(theirs["podSelector"]["matchLabels"], api)
+    callers = [peer for rule in theirs["ingress"] if rule["ports"][0]["port"] == 8443 for peer in rule["from"]]
+    assert any("namespaceSelector" not in peer and selects(peer["podSelector"]["matchLabels"], job) for peer in callers)
+
+
+@pytest.mark.parametrize("overlay", SERVING)
+def test_only_named_callers_reach_the_service(overlay: str) -> None:
+    """It believes the identity headers of whoever reaches it: no rule is open, none admits a whole namespace."""
+    items = objects(f"overlays/{overlay}")
+    policy = find(items, "NetworkPolicy", "maas-api")["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    gateway = find(items, "HTTPRoute", "maas-api-route")["spec"]["parentRefs"][0]
+    by_port: dict[int, list[Any]] = {}
+    for rule in policy["ingress"]:
+        assert rule["from"], "a rule without peers admits everyone"
+        (port,) = rule["ports"]
+        by_port.setdefault(port["port"], []).extend(rule["from"])
+    assert by_port.keys() == {8443, 9090}
+    assert all(peer.get("podSelector", {}).get("matchLabels") for peer in by_port[8443])
+    assert by_port[8443][0] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway["namespace"]}},
+        "podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": gateway["name"]}},
+    }
+
+
+def test_the_reader_finds_no_two_objects_of_one_name() -> None:
+    for folder in BUILDABLE:
+        keys = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in objects(folder)]
+        assert len(keys) == len(set(keys))
+
+
+def test_yaml_that_is_read_is_yaml_that_is_meant() -> None:
+    """No value in the sources changes its type on the way: every environment variable is text."""
+    for folder in SERVING:
+        for _, template in pods(objects(f"overlays/{folder}")):
+            for container in template["spec"]["containers"]:
+                assert all(isinstance(item.get("value", ""), str) for item in container.get("env", ()))
+    for path in PATCHES.rglob("*.yaml"):
+        assert list(yaml.safe_load_all(path.read_text())), path
