@@ -68,26 +68,26 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
         raise click.ClickException(f"{fault.name} is not installed: pip install 'maas-api[demo]'") from None
     logging.getLogger("maas_api").addHandler(logging.NullHandler())  # what is found wrong is told by the demo itself
     for number in _ENDING:
-        signal.signal(number, _end)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays nohup
+            signal.signal(number, _end)
     stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port)
-    passed = False
+    code = 1
     try:
-        passed = _walk(stack, say, keep=keep, output=output)
+        code = _walk(stack, say, keep=keep, output=output)
     finally:
         for number in _ENDING:  # nothing may interrupt the cleaning up
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
-        if passed:
-            stack.discard()
-        else:
+        if code == 1:
             stack.keep_logs()
             click.echo(f"logs: {stack.logs}, {stack.envoy.folder}", err=True)
-    if not passed:
-        raise SystemExit(1)
+        else:
+            stack.discard()
+    raise SystemExit(code)
 
 
-def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> bool:
-    """Start, measure, print, stay. Returns whether everything passed."""
+def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:
+    """Start, measure, print, stay. Returns the exit code: 0, 1, or 128 and the signal that ended it too early."""
     from maas_api.demo.checks import CheckError
     from maas_api.demo.process import StartError
     from maas_api.demo.runner import measure
@@ -102,13 +102,15 @@ def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> bool:
         if keep:
             _stay(stack, key, say, output)
     except (StartError, EnvoyError, CheckError, OSError) as fault:
-        click.echo(f"{_styled('FAIL')}: {fault}", err=True)
-        return False
+        click.echo(f"{_styled('FAIL')}: {fault}", err=True, color=_color())
+        if output == "json" and report is None:
+            click.echo(json.dumps({"passed": False, "reason": str(fault)}, indent=2))
+        return 1
     except _Ended as end:
         if report is None:
             click.echo("ended before it was finished", err=True)
-            raise SystemExit(128 + end.number) from None
-    return report.passed
+            return 128 + end.number
+    return 0 if report.passed else 1
 
 
 def _stay(stack: Stack, key: str, say: Say, output: str) -> None:
@@ -131,9 +133,9 @@ def _show(report: Report, output: str, kept: dict[str, str]) -> None:
         return
     lines = ["", *table(report.rows), "", *checklist(report.findings), ""]
     if report.passed:
-        lines.append("PASS: one MaaS key for every model; the client never had a provider's key, the gateway adds it.")
+        lines.append("PASS: one MaaS key for every model; the client never has a provider's key, the gateway adds it.")
     else:
-        lines.append("FAIL: see the lines above.")
+        lines.append("FAIL: not every line above holds.")
     _echo("\n".join(lines))
 
 

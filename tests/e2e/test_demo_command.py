@@ -109,15 +109,17 @@ def test_ended_early_it_leaves_no_process_behind(start: Start, tmp_path: Path) -
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
     assert mentioning(tmp_path) == []
 
 
 def test_a_port_in_use_is_said_and_the_logs_hold_no_secret(start: Start, tmp_path: Path, stack: Stack) -> None:
-    process = start("--port", stack.url.rpartition(":")[2], "--quiet")
-    _, err = process.communicate(timeout=60)
+    port = stack.url.rpartition(":")[2]
+    process = start("--port", port, "--quiet", "--output", "json")
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 1
+    assert json.loads(out) == {"passed": False, "reason": f"port {port} is in use already"}
     assert "FAIL" in err
-    assert "in use" in err
     (folder,) = tmp_path.iterdir()
     assert str(folder) in err
     assert not list(folder.rglob("*secrets*"))
