@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from maas_api.kube.manifests import ManifestError, parse
 from maas_api.kube.objects import FeedStatus, Key, Kind, Manifest, ObjectStore, key_of
+from maas_api.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -213,6 +214,7 @@ class FolderSource:
             return
         for file, fault in faults.items():
             if self._faults.get(file) != fault:
+                metrics.manifest_errors.inc()
                 log.error("manifest not taken, its last good state stays: %s", fault, extra=fault._asdict())
         for file in self._faults.keys() - faults.keys():
             log.info("manifest is good again: %s", file, extra={"file": file})
