@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Flask
 
-from maas_api import guard, health, web
+from maas_api import gauges, guard, health, web
 from maas_api.config import Settings
 from maas_api.gateway.authz import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authz import Authorizer
@@ -93,7 +93,9 @@ def build(settings: Settings) -> Service:
         registry=(settings.namespace, settings.registry_configmap),
         stores=sources.of(LLM_INFERENCE_SERVICE, HTTP_ROUTE, CONFIG_MAP),
         feeds=sources.feeds,
+        observer=gauges.Builds(),
     )
+    gauges.connect(catalog, sources.feeds)
     Listing(catalog).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following]

@@ -225,6 +225,7 @@ async def _settle(pending: Pending) -> Reply:
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(pending.future)), pending.timeout)
     except TimeoutError:
+        metrics.deadline_exceeded.inc()
         return pending.late
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Blueprint
+from sqlalchemy.pool import QueuePool
 
 from maas_api.config import Settings
 from maas_api.identity.admin import AdminCheck
@@ -25,6 +26,7 @@ from maas_api.keys.store import KeyStore
 from maas_api.keys.trust import Trust
 from maas_api.keys.validation import Validation
 from maas_api.lifecycle import Background
+from maas_api.observability import metrics
 from maas_api.observability.logs import user_hash
 
 _STATEMENT_SHARE = 0.8  # of the deadline: what is left is for giving up in time
@@ -72,6 +74,7 @@ def build(settings: Settings, url: str, subscriptions: SubscriptionResolver, adm
         debounce_seconds=settings.last_used_debounce_seconds,
         flush_seconds=settings.last_used_flush_seconds,
     )
+    _measure(cache, store.database, settings.db_max_open_conns)
     deadline = settings.validation_deadline_ms / 1_000
     reader = KeyReader(
         lookup_database(url, deadline * _STATEMENT_SHARE), settings.tenant_name, on_expired=bookkeeping.expired
@@ -95,3 +98,13 @@ def build(settings: Settings, url: str, subscriptions: SubscriptionResolver, adm
     )
     service = key_service(settings, store, subscriptions, admins)
     return Keys(service, validation, views.blueprint(service), (bookkeeping, validation))
+
+
+def _measure(cache: VerdictCache, database: Database, limit: int) -> None:
+    """Let the gauges read what is theirs."""
+    metrics.cache_entries.read_from(lambda: len(cache))
+    pool = database.engine.pool
+    if isinstance(pool, QueuePool):
+        metrics.pool_connections.labels("in_use").read_from(pool.checkedout)
+        metrics.pool_connections.labels("idle").read_from(pool.checkedin)
+        metrics.pool_limit.set(limit)

@@ -16,8 +16,11 @@ from typing import Final
 from maas_api.keys.cache import Remembered, VerdictCache
 from maas_api.keys.reader import Reader, StoreDownError
 from maas_api.keys.verdict import Verdict
+from maas_api.observability import metrics
 
 _log = logging.getLogger(__name__)
+
+_JOINED, _MISS = (metrics.cache_outcomes.labels(outcome) for outcome in ("joined", "miss"))
 
 _BATCH_MAX: Final = 500
 _WAITING_MAX: Final = 20_000  # keys under way; more than a worker can answer within its deadline
@@ -66,14 +69,17 @@ class Lookup:
             under_way = self._asked.get(key_hash) if self._asked_in == self._cache.epoch else None
             if under_way is not None:
                 under_way.append(waiter)
+                _JOINED.inc()
                 return True
             waiting = self._waiting.get(key_hash)
             if waiting is not None:
                 waiting.append(waiter)
+                _JOINED.inc()
                 return True
             if len(self._waiting) >= _WAITING_MAX:
                 return False
             self._waiting[key_hash] = [waiter]
+            _MISS.inc()
             if len(self._waiting) == 1:
                 self._wake.notify()
             return True
@@ -108,6 +114,7 @@ class Lookup:
             # It failed at once: most likely the server had closed the idle connection. A new one may do.
             began = self._clock()
             found = self._reader.fetch(batch)
+        metrics.lookups.observe(self._clock() - began)
         for key_hash, verdict in found.items():
             self._cache.put(key_hash, Remembered(verdict, began), epoch)
         with self._wake:
@@ -118,6 +125,7 @@ class Lookup:
 
     def _wait_for_store(self, fault: StoreDownError) -> None:
         """Give up on everything that waits, then try until the store answers or the service stops."""
+        metrics.store_errors.labels("lookup").inc()
         _log.error("the store does not answer, known keys validate for a while", extra={"fault": str(fault)})
         pause = _RETRY_SECONDS[0]
         while True:

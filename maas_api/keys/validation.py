@@ -25,6 +25,8 @@ UNAVAILABLE: Final = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 
 _VALID, _INVALID, _ERROR = (metrics.validations.labels(result) for result in ("valid", "invalid", "error"))
 
+_HIT, _GRACE, _MALFORMED = (metrics.cache_outcomes.labels(outcome) for outcome in ("hit", "grace", "malformed"))
+
 _KEY_REQUIRED: Final = Reply(400, (JSON,), b'{"error":"key is required"}')
 
 
@@ -80,7 +82,7 @@ class Validation:
     def check(self, raw_key: str) -> Verdict | Future[Verdict]:
         """The verdict, or a future of it where the store must be asked. The future raises Unavailable."""
         key_hash = hash_key(raw_key)
-        known = BAD_FORMAT if key_hash is None else self._known(key_hash)
+        known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
             return self._told(known)
         future: Future[Verdict] = Future()
@@ -100,7 +102,7 @@ class Validation:
         if not raw_key:
             return _KEY_REQUIRED
         key_hash = hash_key(raw_key)
-        known = BAD_FORMAT if key_hash is None else self._known(key_hash)
+        known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
             return Reply(200, (JSON,), self._told(known).body)
         future: Future[Reply] = Future()
@@ -111,6 +113,10 @@ class Validation:
         self._ask(key_hash or "", answer)
         return Pending(future, self.deadline, UNAVAILABLE)
 
+    def _malformed(self) -> Verdict:
+        _MALFORMED.inc()
+        return BAD_FORMAT
+
     def _known(self, key_hash: str) -> Verdict | None:
         """The verdict where memory can be trusted, else None."""
         self._feed.poll()
@@ -120,15 +126,20 @@ class Validation:
         now = self._clock()
         if entry.verdict.valid:
             if self._trust.fresh(self._feed.channel, entry.checked_at, now):
+                _HIT.inc()
                 return self._unexpired(entry.verdict)
             if self._lookup.down:
                 return self._bearable(entry, now)
             return None
-        return entry.verdict if now - entry.checked_at <= DENIED_SECONDS else None
+        if now - entry.checked_at > DENIED_SECONDS:
+            return None
+        _HIT.inc()
+        return entry.verdict
 
     def _bearable(self, entry: Remembered, now: float) -> Verdict | None:
         """What may still be said while the store is down."""
         if entry.verdict.valid and self._trust.bearable(self._feed.channel, entry.checked_at, now):
+            _GRACE.inc()
             return self._unexpired(entry.verdict)
         return None
 

@@ -52,14 +52,10 @@ cache_outcomes = Counter(
     [("hit",), ("miss",), ("joined",), ("malformed",), ("grace",)],
 )
 cache_entries = Gauge("maas_api_validation_cache_entries", "Answers remembered, over all workers.")
-cache_evictions = Counter("maas_api_validation_cache_evictions_total", "Answers dropped because the cache was full.")
 lookups = Histogram(
     "maas_api_validation_lookup_duration_seconds",
     "Time of a key's lookup in the store, failed ones included.",
     bounds=FINE_BUCKETS,
-)
-validations_late = Counter(
-    "maas_api_validation_deadline_exceeded_total", "Validations given up because the store took too long."
 )
 channel_up = Gauge(
     "maas_api_invalidation_channel_up",
@@ -97,35 +93,31 @@ last_used_pending = Gauge("maas_api_last_used_pending", "Keys whose last use wai
 
 watch_synced = Gauge(
     "maas_api_watch_synced",
-    "1 once a kind of object has been listed, 0 before; an optional kind the cluster lacks counts as listed.",
-    ("kind",),
+    "1 once a source has been read in full, 0 before; an optional kind the cluster lacks counts as read.",
+    ("source",),
     across="min",
+)
+watch_stale = Gauge(
+    "maas_api_watch_stale",
+    "1 while a source is out of touch or its newest state cannot be used; its last good state is served.",
+    ("source",),
+    across="max",
 )
 watch_contact = Gauge(
     "maas_api_watch_last_contact_timestamp_seconds",
-    "When the Kubernetes API (or the folder of manifests) last answered for a kind of object: the worst worker's.",
-    ("kind",),
+    "When a source (the Kubernetes API, a folder of manifests) was last in touch: the worst worker's.",
+    ("source",),
     across="min",
 )
 watch_relists = Counter("maas_api_watch_relists_total", "Full lists of a kind of object.", ("kind",))
 watch_restarts = Counter("maas_api_watch_restarts_total", "Watches that ended with an error.", ("kind",))
-watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in memory.", ("kind",), across="max")
-manifest_errors = Counter(
-    "maas_api_manifest_errors_total", "Manifest files that could not be read; the last good state stays."
-)
 
 # Catalog ----------------------------------------------------------------------------------------------------------
 
-catalog_models = Gauge("maas_api_catalog_models", "Models listed.", ("source",), across="max")
-catalog_ready = Gauge("maas_api_catalog_models_ready", "Models listed and ready.", ("source",), across="max")
+catalog_models = Gauge("maas_api_catalog_models", "Models listed.", across="max")
+catalog_ready = Gauge("maas_api_catalog_models_ready", "Models listed and ready.", across="max")
 catalog_problems = Gauge(
-    "maas_api_catalog_problems", "Entries or documents skipped because they break a rule.", ("source",), across="max"
-)
-catalog_stale = Gauge(
-    "maas_api_catalog_source_stale",
-    "1 while a source shows its last good state because its newest cannot be used.",
-    ("source",),
-    across="max",
+    "maas_api_catalog_problems", "Entries skipped because they break a rule; the log names them.", across="max"
 )
 catalog_builds = Histogram(
     "maas_api_catalog_build_duration_seconds",
@@ -133,17 +125,12 @@ catalog_builds = Histogram(
     bounds=FINE_BUCKETS,
 )
 
-# Gateway ----------------------------------------------------------------------------------------------------------
-
-authz_decisions = Counter(
-    "maas_api_authz_decisions_total",
-    "Answers of the ext_authz endpoint: allowed, unauthenticated (401), forbidden (403, 404), unavailable (503).",
-    ("decision",),
-    [("allowed",), ("unauthenticated",), ("forbidden",), ("unavailable",)],
-)
-
 # Server -----------------------------------------------------------------------------------------------------------
 
+deadline_exceeded = Counter(
+    "maas_api_deadline_exceeded_total",
+    "Answers of the hot path given up because what they waited for took too long.",
+)
 connections = Gauge("maas_api_http_connections", "Connections open, over all workers.")
 refusals = Counter(
     "maas_api_http_refusals_total",

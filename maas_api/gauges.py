@@ -1,0 +1,36 @@
+"""Gauges of the catalog and of what fills it, connected to the parts they read from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from maas_api.kube.objects import Feed, FeedStatus
+from maas_api.models.catalog import Catalog
+from maas_api.observability import metrics
+
+
+class Builds:
+    """Takes the time of every build of the catalog."""
+
+    def built(self, seconds: float, models: int, problems: int) -> None:
+        """One more build."""
+        metrics.catalog_builds.observe(seconds)
+        metrics.catalog_models.set(models)
+        metrics.catalog_problems.set(problems)
+
+
+def connect(catalog: Catalog, feeds: Sequence[Feed]) -> None:
+    """Let the gauges read the catalog and the freshness of every feed, about twice a second."""
+    metrics.catalog_ready.read_from(lambda: sum(row.entry.ready for row in catalog.snapshot.rows))
+    for feed in feeds:
+        for status in feed.status():
+            name = status.name
+            metrics.watch_synced.labels(name).read_from(partial(_read, feed, name, lambda now: now.synced))
+            metrics.watch_stale.labels(name).read_from(partial(_read, feed, name, lambda now: now.state == "stale"))
+            metrics.watch_contact.labels(name).read_from(partial(_read, feed, name, lambda now: time.time() - now.age))
+
+
+def _read(feed: Feed, name: str, value: Callable[[FeedStatus], float]) -> float:
+    return value(next(status for status in feed.status() if status.name == name))
