@@ -51,7 +51,7 @@ class Client:
         self.base_url = base_url
         self.transcript: list[str] = []
         """Status, headers and body of every answer, for searching."""
-        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT, maxsize=4)
+        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT, maxsize=16)
 
     def call(
         self,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from maas_api.demo import checks
-from maas_api.demo.checks import CheckError, Session
+from maas_api.demo.checks import CheckError, Session, access, answers, leaks
 from maas_api.demo.client import Client
 from maas_api.demo.seed import CALLS
 from maas_api.demo.simulators.server import Events, Received, Simulator, Whole, event
-from maas_api.demo.stack import User
+from maas_api.demo.stack import PAUSE, User
 
 HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 
@@ -113,7 +113,7 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 def stack(gateway: Gateway, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FakeStack]:
-    made = FakeStack(gateway, tmp_path, pause=getattr(request, "param", checks.PAUSE))
+    made = FakeStack(gateway, tmp_path, pause=getattr(request, "param", PAUSE))
     yield made
     made.close()
 
@@ -147,18 +147,18 @@ def test_a_check_that_cannot_be_carried_out_has_failed(session: Session) -> None
 
 def test_a_model_missing_from_the_list_fails(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda _: Whole(200, {"data": [{"id": CALLS[0].model}]})
-    fails(checks.one_listing, session, "not listed: gpt-4o-mini")
+    fails(answers.one_listing, session, "not listed: gpt-4o-mini")
 
 
 def test_an_open_route_fails(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda request: Whole(200, {}) if request.path == CALLS[2].path else None
-    fails(checks.no_credential, session, "/external/anthropic/v1/messages: expected 401, got 200")
-    fails(checks.junk_key, session, "expected 401, got 200")
+    fails(access.no_credential, session, "/external/anthropic/v1/messages: expected 401, got 200")
+    fails(access.junk_key, session, "expected 401, got 200")
 
 
 def test_a_refusal_without_a_reason_fails(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda _: Whole(401, {})
-    fails(checks.no_credential, session, "401 without a JSON reason")
+    fails(access.no_credential, session, "401 without a JSON reason")
 
 
 def test_a_refused_request_that_reached_a_model_fails(session: Session, stack: FakeStack, gateway: Gateway) -> None:
@@ -166,12 +166,12 @@ def test_a_refused_request_that_reached_a_model_fails(session: Session, stack: F
         stack.simulators["openai"].received.append(request)
 
     gateway.override = leak  # type: ignore[assignment]  # answers as usual afterwards
-    fails(checks.no_credential, session, "reached a model server")
+    fails(access.no_credential, session, "reached a model server")
 
 
 def test_a_revoked_key_that_still_works_fails(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda request: Whole(200, {}) if request.method == "DELETE" else None
-    fails(checks.revoked_key, session, "ms after the revocation: expected 401, got 200")
+    fails(access.revoked_key, session, "ms after the revocation: expected 401, got 200")
 
 
 def test_a_key_that_comes_back_after_its_revocation_fails(session: Session, gateway: Gateway) -> None:
@@ -184,33 +184,33 @@ def test_a_key_that_comes_back_after_its_revocation_fails(session: Session, gate
         return Whole(401, {"error": "no"}) if len(refused) == 1 else Whole(200, {})
 
     gateway.override = once
-    fails(checks.revoked_key, session, "request 2 after the revocation: got 200")
+    fails(access.revoked_key, session, r"40 of the 40 requests after it were answered \[200\]")
 
 
 def test_a_forged_owner_fails(session: Session, gateway: Gateway) -> None:
     gateway.owner = "mallory"
-    fails(checks.forged_identity, session, "belongs to 'mallory', not to 'alice'")
+    fails(access.forged_identity, session, "belongs to 'mallory', not to 'alice'")
 
 
 def test_forged_headers_that_open_a_door_fail(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda request: Whole(201, {}) if request.header("X-MaaS-Username") else None
-    fails(checks.forged_identity, session, "with nothing but forged headers: got 201")
+    fails(access.forged_identity, session, "with nothing but forged headers: got 201")
 
 
 def test_forged_headers_that_reach_a_provider_fail(session: Session, stack: FakeStack) -> None:
     arrived = Received("POST", "/", (("X-MaaS-Username", "mallory"),), b"", None)
     stack.simulators["openai"].received.append(arrived)
-    fails(checks.forged_identity, session, "openai received X-MaaS-Username")
+    fails(access.forged_identity, session, "openai received X-MaaS-Username")
 
 
 @pytest.mark.parametrize("stack", [0.0], indirect=True)
 def test_a_stream_that_comes_all_at_once_fails(session: Session) -> None:
-    fails(checks.streaming, session, "something holds them back")
+    fails(answers.streaming, session, "something holds them back")
 
 
 def test_a_stream_in_one_piece_fails(session: Session, gateway: Gateway) -> None:
     gateway.override = lambda request: Whole(200, {}) if b"stream" in request.body else None
-    fails(checks.streaming, session, "1 chunks")
+    fails(answers.streaming, session, "1 chunks")
 
 
 @pytest.mark.parametrize("where", ["log", "answer", "dump", "other provider", "mode", "none"])
@@ -237,17 +237,17 @@ def test_a_provider_key_in_the_wrong_place_fails(session: Session, stack: FakeSt
     else:
         stack.simulators["openai"].received.append(Received("GET", "/", (), b"", HOSTS["openai"]))
     assert key not in reason
-    fails(checks.provider_keys, session, reason)
+    fails(leaks.provider_keys, session, reason)
 
 
 def test_a_search_that_finds_nothing_anywhere_is_not_believed(session: Session, stack: FakeStack) -> None:
     (stack.secret_folders[0] / "openai").unlink()
-    fails(checks.provider_keys, session, "does not even find the keys where they lie")
+    fails(leaks.provider_keys, session, "does not even find the keys where they lie")
 
 
 def test_a_provider_addressed_by_another_name_fails(session: Session, stack: FakeStack) -> None:
     stack.simulators["openai"].received.append(stack.request_with_key("openai", "evil.example"))
-    fails(checks.provider_keys, session, "was addressed as")
+    fails(leaks.provider_keys, session, "was addressed as")
 
 
 @pytest.mark.parametrize("part", ["header", "body", "path"])
@@ -261,16 +261,16 @@ def test_a_maas_key_at_a_provider_fails(session: Session, stack: FakeStack, part
         None,
     )
     stack.simulators["anthropic"].received.append(arrived)
-    fails(checks.maas_keys, session, "anthropic received it")
+    fails(leaks.maas_keys, session, "anthropic received one")
 
 
 def test_a_maas_key_at_rest_fails(session: Session, stack: FakeStack) -> None:
     (stack.folder / "maas-api.db").write_bytes(b"\x00" + session.key.encode())
-    fails(checks.maas_keys, session, "a MaaS key is in: maas-api.db")
+    fails(leaks.maas_keys, session, "a MaaS key is in: maas-api.db")
 
 
 def test_a_gateway_that_lets_pass_without_its_authorizer_fails(
     session: Session, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stack, "stop", lambda: None)
-    fails(checks.authorizer_down, session, "expected 403 or 503, got 200")
+    fails(access.authorizer_down, session, "expected 403 or 503, got 200")
