@@ -7,14 +7,15 @@ from pathlib import Path
 from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Tls, Upstream, is_ip
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
-from maas_api.gateway.providers import CREDENTIAL_HEADERS
+from maas_api.gateway.providers import CREDENTIAL_HEADERS, Provider
 
 MAAS_API = "maas-api"
 AUTHORITY = "maas-api-authority"
 """The same service as ``maas-api``, asked by the gateway itself: only these requests carry the shared secret."""
 
 CONNECT_TIMEOUT = "5s"
-_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+"""The name of a cluster's HTTP options, and of their message."""
 INTERNAL_SECRET_HEADER = "x-maas-internal-secret"  # noqa: S105 - the header's name
 
 # Prefixes of headers that concern the gateway and its platform; no model needs them, no provider may see them.
@@ -45,13 +46,16 @@ def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
 
 
 def _provider(route: ProviderRoute, folder: Path) -> Json:
-    provider = route.provider
-    # The order matters: what the caller sent goes first, then the provider's own key comes.
-    filters = [
+    filters = provider_filters(route.provider, folder)
+    return _cluster(provider_cluster(route), route.upstream, filters)
+
+
+def provider_filters(provider: Provider, folder: Path) -> list[Json]:
+    """The upstream filters of a provider's cluster: what the caller sent goes first, then the provider's key comes."""
+    return [
         _clean("x-request-id", defaults=provider.default_headers),
         _inject(provider.credential_header, provider.credential_prefix, provider_secret(provider.name), folder),
     ]
-    return _cluster(provider_cluster(route), route.upstream, filters)
 
 
 def _clean(*more: str, defaults: tuple[tuple[str, str], ...] = ()) -> Json:
@@ -112,7 +116,7 @@ def _cluster(name: str, upstream: Upstream, filters: list[Json]) -> Json:
         "circuit_breakers": {
             "thresholds": [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}]
         },
-        "typed_extension_protocol_options": {_PROTOCOL_OPTIONS: _protocol(upstream, filters)},
+        "typed_extension_protocol_options": {PROTOCOL_OPTIONS: _protocol(upstream, filters)},
     }
     if upstream.tls is not None:
         cluster["transport_socket"] = _tls(upstream.tls)
@@ -120,15 +124,23 @@ def _cluster(name: str, upstream: Upstream, filters: list[Json]) -> Json:
 
 
 def _protocol(upstream: Upstream, filters: list[Json]) -> Json:
+    # HTTP/2 where a server offers it in the handshake
+    version = {"auto_config": {}} if upstream.tls is not None else HTTP1
+    return protocol_options(version, filters)
+
+
+HTTP1: Json = {"explicit_http_config": {"http_protocol_options": {}}}
+"""Speak HTTP/1.1 upstream."""
+
+
+def protocol_options(version: Json, filters: list[Json]) -> Json:
+    """A cluster's HTTP options. ``version`` is how to choose between HTTP/1.1 and HTTP/2."""
     protocol = typed(
-        _PROTOCOL_OPTIONS,
+        PROTOCOL_OPTIONS,
         # Below the 120 s that servers of this kind keep an idle connection, so that no request meets a closing one.
         common_http_protocol_options={"idle_timeout": "90s"},
+        **version,
     )
-    if upstream.tls is not None:
-        protocol["auto_config"] = {}  # HTTP/2 where the server offers it in the handshake
-    else:
-        protocol["explicit_http_config"] = {"http_protocol_options": {}}
     if filters:
         codec = extension(
             "envoy.filters.http.upstream_codec", "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"

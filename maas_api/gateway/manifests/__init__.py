@@ -1,0 +1,94 @@
+"""The resources that lead a cluster's gateway to external providers. Pure: options in, manifests out.
+
+Deterministic, so that a change shows as a diff. One idea to a module: the way (:mod:`.routing`), who may pass
+(:mod:`.authpolicy` for Kuadrant, :mod:`.istio` without it), how much (:mod:`.ratelimit`), and the provider's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from maas_api.gateway.manifests.authpolicy import auth_policy
+from maas_api.gateway.manifests.istio import authorization_policy, provider_key
+from maas_api.gateway.manifests.options import (
+    CACHE_SECONDS,
+    KEYS_FOLDER,
+    KEYS_SECRET,
+    OptionError,
+    Options,
+    SecretKey,
+    Target,
+    TokenLimit,
+)
+from maas_api.gateway.manifests.ratelimit import token_rate_limit_policy
+from maas_api.gateway.manifests.resources import Manifest
+from maas_api.gateway.manifests.routing import destination_rule, external_service, http_route, service_entry
+
+__all__ = [
+    "CACHE_SECONDS",
+    "KEYS_FOLDER",
+    "KEYS_SECRET",
+    "Manifest",
+    "OptionError",
+    "Options",
+    "SecretKey",
+    "Target",
+    "TokenLimit",
+    "render",
+    "to_yaml",
+]
+
+
+def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] | None = None) -> list[Manifest]:
+    """The resources of every target, providers by name, each in the order in which they depend on each other.
+
+    ``keys`` are the providers' own (name -> key); they belong to ``provider_keys="literal"`` and to nothing else.
+    Raises OptionError where the two do not fit, and for a provider named twice.
+    """
+    keys = keys or {}
+    names = sorted(target.provider.name for target in targets)
+    if len(set(names)) != len(names):
+        raise OptionError(f"provider: {next(name for name in names if names.count(name) > 1)} is given twice")
+    literal = options.provider_keys == "literal"
+    if keys and not literal:
+        raise OptionError("provider-key-file: keys are written out with --provider-keys literal only")
+    missing = [name for name in names if literal and name not in keys]
+    if missing:
+        raise OptionError(f"provider-key-file: --provider-keys literal needs one for {', '.join(missing)}")
+    ordered = sorted(targets, key=lambda target: target.provider.name)
+    return [manifest for target in ordered for manifest in _of(options, target, keys.get(target.provider.name))]
+
+
+def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
+    manifests = [
+        external_service(options, target),
+        service_entry(options, target),
+        destination_rule(options, target),
+    ]
+    # Who may pass comes before the way: applied in this order, there is no moment at which the route is open.
+    if options.auth == "istio":
+        manifests.append(authorization_policy(options, target))
+    else:
+        manifests.append(auth_policy(options, target, key))
+        if options.token_limits:
+            manifests.append(token_rate_limit_policy(options, target))
+    if key is None:
+        manifests.append(provider_key(options, target))
+    manifests.append(http_route(options, target))
+    return manifests
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def to_yaml(manifests: Sequence[Manifest], *, header: str = "") -> str:
+    """One YAML stream; ``header`` becomes comment lines at its top."""
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines())
+    documents = [yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=120) for manifest in manifests]
+    return comment + "---\n".join(documents)

@@ -1,0 +1,56 @@
+"""What Istio does beyond routing: put in the provider's key, and ask maas-api where there is no Kuadrant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
+from maas_api.gateway.manifests.options import KEYS_FOLDER, Options, Target
+from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
+
+
+def provider_key(options: Options, target: Target) -> Manifest:
+    """Upstream filters on the provider's cluster: the caller's headers out, the provider's key in, from a file.
+
+    They are those of the local gateway. The patch replaces the cluster's HTTP options as a whole (Istio merges no
+    deeper), so it names the protocol too. Envoy's filter ``credential_injector`` must be in the proxy's build.
+    """
+    filters = provider_filters(target.provider, Path(KEYS_FOLDER))
+    patch = {
+        "applyTo": "CLUSTER",
+        "match": {
+            "context": "GATEWAY",
+            "cluster": {"service": target.host, "portNumber": target.provider.port},
+        },
+        "patch": {
+            "operation": "MERGE",
+            "value": {"typed_extension_protocol_options": {PROTOCOL_OPTIONS: protocol_options(HTTP1, filters)}},
+        },
+    }
+    spec = {"targetRefs": on_gateway(options), "configPatches": [patch]}
+    return _in_gateway_namespace(
+        options,
+        resource(
+            "networking.istio.io/v1alpha3", "EnvoyFilter", f"{target.provider.name}-key", options, target, spec=spec
+        ),
+    )
+
+
+def authorization_policy(options: Options, target: Target) -> Manifest:
+    """Every request on the provider's path is asked about. The bare prefix too: a route's PathPrefix matches it."""
+    prefix = target.provider.path_prefix
+    spec = {
+        "targetRefs": on_gateway(options),
+        "action": "CUSTOM",
+        "provider": {"name": options.authorizer},
+        "rules": [{"to": [{"operation": {"paths": [prefix.rstrip("/"), f"{prefix}*"]}}]}],
+    }
+    name = f"{target.provider.name}-bridge-authz"
+    policy = resource("security.istio.io/v1", "AuthorizationPolicy", name, options, target, spec=spec)
+    return _in_gateway_namespace(options, policy)
+
+
+def _in_gateway_namespace(options: Options, manifest: Manifest) -> Manifest:
+    """A resource that targets a gateway must live beside it."""
+    manifest["metadata"]["namespace"] = options.gateway_namespace
+    return manifest

@@ -1,0 +1,116 @@
+"""What an operator decides about the rendered resources. Checked when built; a wrong value names its rule."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from maas_api.gateway.providers import Provider
+
+CACHE_SECONDS: Mapping[str, int] = MappingProxyType({"off": 0, "short": 10, "standard": 60, "long": 300})
+"""Preset -> how long Authorino remembers what the callback said. A revoked key works at most that much longer; off
+asks at each request. The Go service's own policy remembers for 60 seconds."""
+
+KEYS_FOLDER = "/etc/maas"
+"""Where the gateway's pods have the Secret with the provider keys mounted: in its subfolder ``secrets``."""
+
+KEYS_SECRET = "maas-provider-keys"  # noqa: S105 - the Secret's name
+"""The Secret with one entry for each provider, as ``maas-api gateway secret`` writes it."""
+
+
+class OptionError(ValueError):
+    """An option that cannot be used. The message names it, its rule and what was received."""
+
+
+class SecretKey(NamedTuple):
+    """One entry of a Kubernetes Secret."""
+
+    name: str
+    key: str
+
+
+class TokenLimit(NamedTuple):
+    """So many tokens in a window such as ``1m`` for each caller."""
+
+    limit: int
+    window: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options that all providers share. The defaults are those of the platform's own installation."""
+
+    namespace: str = "openshift-ingress"
+    gateway: str = "maas-default-gateway"
+    gateway_namespace: str = "openshift-ingress"
+    auth: Literal["kuadrant", "istio"] = "kuadrant"
+    callback_url: str = "https://maas-api.opendatahub.svc.cluster.local:8443/internal/v1/api-keys/validate"
+    token_audiences: tuple[str, ...] = ("maas-default-gateway-sa",)
+    cache: str = "standard"
+    token_limits: tuple[TokenLimit, ...] = (TokenLimit(100, "1m"),)
+    """Kuadrant alone; empty for no limit. The default is the seed's."""
+    internal_secret: SecretKey | None = None
+    """The Secret, in the namespace of Kuadrant's AuthConfigs, whose value Authorino shows to the callback."""
+    provider_keys: Literal["secret", "literal"] = "secret"
+    authorizer: str = "maas-api-authz"
+    """The mesh's extension provider that asks maas-api, for ``auth="istio"``."""
+    request_timeout: str = "0s"
+    """``0s``: a stream lasts as long as it lives."""
+
+    def __post_init__(self) -> None:
+        """Raises OptionError."""
+        for name in ("namespace", "gateway", "gateway_namespace", "authorizer"):
+            _require(_LABEL, name, getattr(self, name), "must be a DNS label")
+        if self.auth not in ("kuadrant", "istio"):
+            raise OptionError(f"auth: must be kuadrant or istio, got {self.auth!r}")
+        if self.provider_keys not in ("secret", "literal"):
+            raise OptionError(f"provider-keys: must be secret or literal, got {self.provider_keys!r}")
+        if self.provider_keys == "literal" and self.auth != "kuadrant":
+            raise OptionError("provider-keys: literal is for Kuadrant's AuthPolicy; Istio reads keys from the Secret")
+        if self.cache not in CACHE_SECONDS:
+            raise OptionError(f"cache: must be one of {', '.join(CACHE_SECONDS)}, got {self.cache!r}")
+        parts = urlsplit(self.callback_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise OptionError(f"callback-url: must be an http:// or https:// URL, got {self.callback_url!r}")
+        if not self.token_audiences or not all(text.strip() for text in self.token_audiences):
+            raise OptionError("token-audience: at least one, or the token of any service would do")
+        for limit in self.token_limits:
+            if limit.limit < 1:
+                raise OptionError(f"token-limit: must allow at least 1 token, got {limit.limit}")
+            _require(_WINDOW, "token-limit", limit.window, "must have a window such as 30s, 1m or 24h")
+        _require(_WINDOW, "request-timeout", self.request_timeout, "must be a duration such as 300s, or 0s for none")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One provider, and how this mesh reaches it."""
+
+    provider: Provider
+    tls: bool = True
+    ca: str = "system"
+    """The CAs that sign its certificate: a file in the gateway's pods, or ``system`` for the public ones."""
+
+    @property
+    def host(self) -> str:
+        """The provider's host; raises OptionError where it has none."""
+        if self.provider.host is None:
+            raise OptionError(f"provider {self.provider.name}: needs a host, give it with --host")
+        return self.provider.host
+
+    def __post_init__(self) -> None:
+        """Raises OptionError."""
+        if self.ca != "system" and not self.ca.startswith("/"):
+            raise OptionError(f"ca: must be 'system' or an absolute path in the gateway's pods, got {self.ca!r}")
+
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_WINDOW = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")  # Gateway API and Kuadrant share this grammar
+
+
+def _require(pattern: re.Pattern[str], name: str, value: str, rule: str) -> None:
+    if not pattern.fullmatch(value):
+        raise OptionError(f"{name.replace('_', '-')}: {rule}, got {value!r}")

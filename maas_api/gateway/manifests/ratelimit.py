@@ -1,0 +1,15 @@
+"""Kuadrant's TokenRateLimitPolicy of a provider: how many tokens each caller may use."""
+
+from __future__ import annotations
+
+from maas_api.gateway.manifests.options import Options, Target
+from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
+
+
+def token_rate_limit_policy(options: Options, target: Target) -> Manifest:
+    """Limits by the caller's name, which the AuthPolicy exports as ``auth.identity.userid``."""
+    rates = [{"limit": limit.limit, "window": limit.window} for limit in options.token_limits]
+    limit = {"rates": rates, "counters": [{"expression": "auth.identity.userid"}]}
+    spec = {"targetRef": on_route(target), "limits": {"tokens-per-caller": limit}}
+    name = f"{route_name(target)}-trlp"
+    return resource("kuadrant.io/v1alpha1", "TokenRateLimitPolicy", name, options, target, spec=spec)

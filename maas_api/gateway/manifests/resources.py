@@ -1,0 +1,48 @@
+"""How every rendered resource begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maas_api.gateway.manifests.options import Options, Target
+
+Manifest = dict[str, Any]
+
+
+def resource(api_version: str, kind: str, name: str, options: Options, target: Target, **body: Any) -> Manifest:
+    """A resource of one provider, in the options' namespace."""
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": options.namespace,
+            "labels": {
+                "app.kubernetes.io/name": "maas-api",
+                "app.kubernetes.io/component": "external-models",
+                "app.kubernetes.io/managed-by": "maas-api-gateway-render",
+                "maas.opendatahub.io/provider": target.provider.name,
+            },
+        },
+        **body,
+    }
+
+
+def service_name(target: Target) -> str:
+    """The Service that stands for the provider in the cluster."""
+    return f"{target.provider.name}-external"
+
+
+def route_name(target: Target) -> str:
+    """The provider's HTTPRoute, which the policies target."""
+    return f"{target.provider.name}-bridge"
+
+
+def on_route(target: Target) -> Manifest:
+    """A policy's reference to the provider's HTTPRoute."""
+    return {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route_name(target)}
+
+
+def on_gateway(options: Options) -> list[Manifest]:
+    """An Istio resource's reference to the gateway."""
+    return [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": options.gateway}]
