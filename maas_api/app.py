@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,19 +19,11 @@ from maas_api.identity.tokens import NoTokens, StaticTokens, TokenSource
 from maas_api.keys import assembly as keys_assembly
 from maas_api.keys.location import database_url, no_secrets
 from maas_api.kube import sources as kube_sources
-from maas_api.kube.objects import (
-    CONFIG_MAP,
-    HTTP_ROUTE,
-    LLM_INFERENCE_SERVICE,
-    MAAS_AUTH_POLICY,
-    MAAS_MODEL_REF,
-    MAAS_SUBSCRIPTION,
-)
+from maas_api.kube.objects import MAAS_AUTH_POLICY, MAAS_MODEL_REF, MAAS_SUBSCRIPTION
 from maas_api.lifecycle import Background
 from maas_api.migrations import AtStart
+from maas_api.models import assembly as models_assembly
 from maas_api.models import readiness as models_readiness
-from maas_api.models.catalog import Catalog
-from maas_api.models.kserve import Gateway
 from maas_api.models.listing import Listing
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
@@ -75,7 +68,7 @@ def build(settings: Settings) -> Service:
     blueprints: list[Blueprint] = []
     readiness = Readiness()
     blueprints.append(health.blueprint(readiness))
-    sources = kube_sources.build(settings)
+    sources = kube_sources.build(settings, os.environ)
     directory = Directory(namespace=settings.maas_subscription_namespace)
     blueprints.append(subscriptions.blueprint(directory))
     fast.add("POST", "/internal/v1/subscriptions/select", subscriptions.select_route(directory))
@@ -84,18 +77,12 @@ def build(settings: Settings) -> Service:
         subscriptions=sources.of(MAAS_SUBSCRIPTION),
         policies=sources.of(MAAS_AUTH_POLICY),
         models=sources.of(MAAS_MODEL_REF),
-        feeds=sources.feeds,
-        exists=lambda: False,
+        feeds=sources.feeds(MAAS_SUBSCRIPTION, MAAS_AUTH_POLICY),
+        exists=lambda: sources.exists(MAAS_SUBSCRIPTION),
     )
     readiness.add("subscriptions", lambda: Check(directory.known, directory.report()))
-    catalog = Catalog(
-        gateway=Gateway(settings.gateway_name, settings.gateway_namespace),
-        registry=(settings.namespace, settings.registry_configmap),
-        stores=sources.of(LLM_INFERENCE_SERVICE, HTTP_ROUTE, CONFIG_MAP),
-        feeds=sources.feeds,
-        observer=gauges.Builds(),
-    )
-    gauges.connect(catalog, sources.feeds)
+    catalog = models_assembly.catalog(settings, sources, observer=gauges.Builds())
+    gauges.connect(catalog, sources.every_feed)
     Listing(catalog).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following]

@@ -207,6 +207,8 @@ class Settings:
     manifests: Path | None = option("", "MANIFESTS", CATALOG, "Folder of Kubernetes manifests to read models from, watched for edits.", _path)
     kubernetes: str = option("auto", "KUBERNETES", CATALOG, "Watch a cluster: on, off, or auto (on inside a cluster and when no folder is given).", _choice("auto", "on", "off"))
     kubeconfig: Path | None = option("", "KUBECONFIG", CATALOG, "Kubeconfig file. Empty: the service account of the pod.", _path)
+    kube_qps: int = option("20", "KUBE_QPS", CATALOG, "Most requests a second to the Kubernetes API, on average.", _integer(1, 10_000))
+    kube_burst: int = option("40", "KUBE_BURST", CATALOG, "Most requests at once to the Kubernetes API.", _integer(1, 10_000))
     registry_configmap: str = option("external-model-registry", "REGISTRY_CONFIGMAP", CATALOG, "ConfigMap that lists external models.", _required)
     source_llminferenceservices: str = option("auto", "SOURCE_LLMINFERENCESERVICES", CATALOG, "List LLMInferenceServices: on, off, or auto (where the kind exists).", _choice("auto", "on", "off"))
     source_inferenceservices: str = option("off", "SOURCE_INFERENCESERVICES", CATALOG, "List InferenceServices: on, off, or auto.", _choice("auto", "on", "off"))

@@ -51,7 +51,8 @@ class GoneError(Exception):
 
 
 class Reflector:
-    """One kind, one thread. ``field_selector`` and ``namespace`` narrow what is watched.
+    """One kind, one thread. ``field_selector`` and ``namespace`` narrow what is watched. Absence of a ``required``
+    kind does not count as having read it.
 
     ``pause(seconds)`` waits and returns whether to stop; ``clock`` and ``jitter`` (a number from 0 to 1) are for tests.
     """
@@ -63,14 +64,16 @@ class Reflector:
         *,
         namespace: str = "",
         field_selector: str = "",
+        required: bool = False,
         timing: Timing = Timing(),  # noqa: B008 -- immutable
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
         self._client = client
-        self._store = store
+        self.store = store
         self._kind: Kind = store.kind
+        self._required = required
         self._namespace = namespace
         self._selector = {"fieldSelector": field_selector} if field_selector else {}
         self._timing = timing
@@ -104,8 +107,7 @@ class Reflector:
 
     def start(self) -> None:
         """Begin, in an own thread."""
-        metrics.watch_synced.labels(self._kind.plural).set(0)
-        metrics.watch_objects.labels(self._kind.plural).read_from(self._store.__len__)
+        metrics.watch_objects.labels(self._kind.plural).read_from(self.store.__len__)
         self._thread = threading.Thread(target=self._run, name=f"reflector-{self._kind.plural}", daemon=True)
         self._thread.start()
 
@@ -172,11 +174,8 @@ class Reflector:
 
     def _heard(self) -> None:
         self._contact = self._clock()
-        metrics.watch_contact.labels(self._kind.plural).set(time.time())
 
     def _live(self) -> None:
-        if self._state == "waiting":
-            metrics.watch_synced.labels(self._kind.plural).set(1)
         if self._state == "stale":
             log.info("watch on %s is back", self._kind.plural, extra={"kind": self._kind.plural})
         self._state, self._detail = "live", ""
@@ -218,16 +217,19 @@ class Reflector:
 
     def _absent(self) -> None:
         """The cluster says it does not have the kind."""
-        if len(self._store) and not self._confirmed_absent:
+        if len(self.store) and not self._confirmed_absent:
             # Objects do not vanish on one answer: it may come from a server that is still starting.
             self._confirmed_absent = True
             self._detail = "the kind is gone, asking again to be sure"
             self._pause(self._timing.backoff)
             return
+        if self._required and self._state == "waiting":
+            self._detail = "the cluster does not have this kind, and it is switched on"
+            self._pause(self._timing.absent * (0.9 + 0.2 * self._jitter()))
+            return
         if self._state != "absent":
-            metrics.watch_synced.labels(self._kind.plural).set(1)
             log.info("the cluster has no %s.%s", self._kind.plural, self._kind.group, extra={"kind": self._kind.plural})
-        self._store.replace(())
+        self.store.replace(())
         self._state, self._detail, self._failures = "absent", "the cluster does not have this kind", 0
         self._heard()
         self._pause(self._timing.absent * (0.9 + 0.2 * self._jitter()))
@@ -243,7 +245,7 @@ class Reflector:
             objects, version = self._pages(path, self._timing.page)
         except GoneError:
             objects, version = self._pages(path, 0)
-        self._store.replace(objects)
+        self.store.replace(objects)
         self._live()
         metrics.watch_relists.labels(self._kind.plural).inc()
         return version
@@ -324,9 +326,9 @@ class Reflector:
         if not isinstance(obj, Mapping) or kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
             raise UnreachableError(f"an event of the watch is of the unknown type {str(kind)[:40]!r}")
         if kind == "DELETED":
-            self._store.delete(key_of(obj))
+            self.store.delete(key_of(obj))
         elif kind != "BOOKMARK":
-            self._store.upsert(trim(self._kind, obj))
+            self.store.upsert(trim(self._kind, obj))
         version = (obj.get("metadata") or {}).get("resourceVersion")
         if version:
             at.version = str(version)

@@ -21,7 +21,9 @@ from typing import NamedTuple, Protocol, TypeVar
 from maas_api.kube.objects import (
     CONFIG_MAP,
     HTTP_ROUTE,
+    INFERENCE_SERVICE,
     LLM_INFERENCE_SERVICE,
+    MAAS_MODEL_REF,
     Feed,
     FeedStatus,
     Key,
@@ -29,7 +31,7 @@ from maas_api.kube.objects import (
     Object,
     ObjectStore,
 )
-from maas_api.models import kserve, registry
+from maas_api.models import inferenceservice, kserve, maasmodelref, registry
 from maas_api.models.encoding import openai
 from maas_api.models.kserve import Gateway, RouteNeed
 from maas_api.models.model import Mapped, Omission, Problem
@@ -238,6 +240,10 @@ class Catalog:
     def _map(self, kind: Kind, place: _Place, obj: Object) -> Mapped:
         if kind == LLM_INFERENCE_SERVICE:
             return kserve.to_entry(obj, self._gateway, self._routes)
+        if kind == INFERENCE_SERVICE:
+            return inferenceservice.to_entry(obj)
+        if kind == MAAS_MODEL_REF:
+            return maasmodelref.to_entry(obj)
         if kind == CONFIG_MAP and place.key == self._registry:
             return registry.to_entries(obj)
         return Mapped()
