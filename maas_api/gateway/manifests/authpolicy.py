@@ -54,26 +54,29 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
     if key is not None:
         header, prefix = target.provider.credential_header, target.provider.credential_prefix
         success["headers"] = {header: {"plain": {"value": prefix + key}}}
-    spec = {
-        "targetRef": on_route(target),
-        "rules": {
-            "authentication": _authentication(options),
-            "metadata": {CALLBACK: _callback(options)},
-            "authorization": {
-                "key-or-user": _predicate(MAY_PASS),
-                "no-forged-identity": _predicate(NO_FORGED_IDENTITY),
-                "not-limited-to-models": _predicate(NOT_LIMITED),
-            },
-            "response": {
-                "unauthenticated": _refusal(_body("authentication_error", "invalid_api_key", _NO_CREDENTIAL)),
-                "unauthorized": _refusal(_why()),
-                "success": success,
-            },
-        },
-    }
+    rules = caller_rules(options)
+    rules["authorization"]["not-limited-to-models"] = _predicate(NOT_LIMITED)
+    rules["response"]["success"] = success
+    spec = {"targetRef": on_route(target), "rules": rules}
     policy = resource("kuadrant.io/v1", "AuthPolicy", f"{route_name(target)}-auth", options, target, spec=spec)
     policy["metadata"]["annotations"] = {"maas.opendatahub.io/revoked-within": f"{CACHE_SECONDS[options.cache]}s"}
     return policy
+
+
+def caller_rules(options: Options) -> Manifest:
+    """Who may pass, whatever the route: a key that the callback calls valid, or a reviewed token; no forged identity."""
+    return {
+        "authentication": _authentication(options),
+        "metadata": {CALLBACK: _callback(options)},
+        "authorization": {
+            "key-or-user": _predicate(MAY_PASS),
+            "no-forged-identity": _predicate(NO_FORGED_IDENTITY),
+        },
+        "response": {
+            "unauthenticated": _refusal(_body("authentication_error", "invalid_api_key", _NO_CREDENTIAL)),
+            "unauthorized": _refusal(_why()),
+        },
+    }
 
 
 def _authentication(options: Options) -> Manifest:
