@@ -83,9 +83,10 @@ def build(settings: Settings) -> Service:
     readiness.add("subscriptions", lambda: Check(directory.known, directory.report()))
     catalog = models_assembly.catalog(settings, sources, observer=gauges.Builds())
     gauges.connect(catalog, sources.every_feed)
-    Listing(catalog).register(fast)
+    access = models_assembly.namespace_access(settings, sources.client)
+    Listing(catalog, access=access).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
-    background += [*sources.background, catalog, following]
+    background += [*sources.background, catalog, following, *([access] if access is not None else [])]
     store_url = database_url(settings, no_secrets)
     background.append(AtStart(store_url))
     keys = keys_assembly.build(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from maas_api.app import build
-from maas_api.config import load
+from maas_api.config import ConfigError, load
 from maas_api.kube.objects import (
     CONFIG_MAP,
     INFERENCE_SERVICE,
@@ -148,6 +148,37 @@ def test_a_kind_that_is_switched_on_must_exist(api: KubeApi, tmp_path: Path) -> 
         until(lambda: "switched on" in source(client, "llminferenceservices")["detail"], what="the absence is said")
         assert not ready(client)
     assert INFERENCE_SERVICE.plural not in {verb.partition(" ")[2] for verb, _ in api.queries}
+
+
+def test_a_namespace_is_shown_to_those_the_cluster_lets_in(api: KubeApi, tmp_path: Path) -> None:
+    def review(body: dict[str, Any]) -> dict[str, Any]:
+        spec = body["spec"]
+        assert spec["resourceAttributes"] == {
+            "namespace": spec["resourceAttributes"]["namespace"],
+            "verb": "get",
+            "group": "serving.kserve.io",
+            "resource": "llminferenceservices",
+        }
+        return {"status": {"allowed": spec["user"] == "alice" and spec["resourceAttributes"]["namespace"] == "open"}}
+
+    api.answers["subjectaccessreviews"] = review
+    api.put("llminferenceservices", service("one", "open", model="m1"))
+    api.put("llminferenceservices", service("two", "closed", model="m2"))
+    api.put("configmaps", registry("[{id: gpt, provider: openai}]"))
+    with running(api, tmp_path, namespace_access_check="true") as client:
+        until(lambda: ids(client) == ["gpt", "m1"], what="what alice may see is known")
+        assert client.get("/v1/models/m2").status_code == 404
+        mallory = {"X-MaaS-Username": "mallory"}
+        asked = api.requests["post subjectaccessreviews"]
+        assert [item["id"] for item in client.get("/v1/models", headers=mallory).json()["data"]] == ["gpt"]
+        until(lambda: api.requests["post subjectaccessreviews"] == asked + 2, what="both namespaces were asked")
+        assert [item["id"] for item in client.get("/v1/models", headers=mallory).json()["data"]] == ["gpt"]
+
+
+def test_a_namespace_check_without_a_cluster_is_refused_at_start(tmp_path: Path) -> None:
+    flags = {"namespace_access_check": "true", "kubernetes": "off", "sqlite_path": str(tmp_path / "keys.db")}
+    with pytest.raises(ConfigError, match="--namespace-access-check"):
+        build(load(flags, {}))
 
 
 def test_model_references_are_listed_by_their_resolved_names(api: KubeApi, tmp_path: Path) -> None:
