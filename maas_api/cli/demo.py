@@ -61,7 +61,7 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
         OPENAI_API_KEY=... maas-api demo --real
     """
     say = _progress(quiet=quiet)
-    keys = _real_keys(say) if real else {}
+    keys = real_keys(say) if real else {}
     try:
         from maas_api.demo.stack import Stack  # needs the optional parts, which only this command uses
     except ModuleNotFoundError as fault:
@@ -162,7 +162,8 @@ def _progress(*, quiet: bool) -> Say:
     return say
 
 
-def _real_keys(say: Say) -> dict[str, str]:
+def real_keys(say: Say) -> dict[str, str]:
+    """Provider -> key, of those whose key the environment holds; says which are called for real."""
     keys = {name: os.environ[variable] for name, variable in REAL_KEYS.items() if os.environ.get(variable, "").strip()}
     for name, variable in REAL_KEYS.items():
         say(f"{name}: {'called for real' if name in keys else f'simulated, {variable} is not set'}")

@@ -35,6 +35,9 @@ _APIS: Mapping[str, Callable[[str], Answer]] = {"openai": openai_api, "anthropic
 PAUSE = 0.03
 """Seconds between two events of a simulator's stream."""
 
+WORKERS = 2
+"""Processes of the service: with more than one, what one of them remembers matters."""
+
 _START_SECONDS = 20.0
 
 Say = Callable[[str], None]
@@ -193,7 +196,7 @@ class Stack:
     def _make_service(self) -> None:
         options = {
             "--address": f"127.0.0.1:{self._service_port}",
-            "--workers": "2",
+            "--workers": str(WORKERS),
             "--manifests": self.manifests,
             "--kubernetes": "off",
             "--tokens-file": self.secrets / "tokens.yaml",
