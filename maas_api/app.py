@@ -9,22 +9,26 @@ from dataclasses import dataclass
 from flask import Blueprint, Flask
 
 from maas_api import gauges, guard, health, web
-from maas_api.config import Settings
+from maas_api.config import ConfigError, Settings
 from maas_api.gateway.authz import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authz import Authorizer
 from maas_api.gateway.catalog import ModelsByPath
 from maas_api.health import Check, Readiness
-from maas_api.identity.admin import StaticAdmins
-from maas_api.identity.tokens import NoTokens, StaticTokens, TokenSource
+from maas_api.identity.admin import AdminCheck, AnyAdmins, ReviewedAdmins, StaticAdmins
+from maas_api.identity.cluster import admin_question, token_question
+from maas_api.identity.tokens import EitherTokens, NoTokens, ReviewedTokens, StaticTokens, TokenSource
 from maas_api.keys import assembly as keys_assembly
-from maas_api.keys.location import database_url, no_secrets
+from maas_api.keys.location import database_url
+from maas_api.kube import secrets
 from maas_api.kube import sources as kube_sources
+from maas_api.kube.client import Client
 from maas_api.kube.objects import MAAS_AUTH_POLICY, MAAS_MODEL_REF, MAAS_SUBSCRIPTION
 from maas_api.lifecycle import Background
 from maas_api.migrations import AtStart
 from maas_api.models import assembly as models_assembly
 from maas_api.models import readiness as models_readiness
 from maas_api.models.listing import Listing
+from maas_api.observability import metrics
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
 from maas_api.subscriptions.feed import SubscriptionFeed
@@ -87,27 +91,55 @@ def build(settings: Settings) -> Service:
     Listing(catalog, access=access).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following, *([access] if access is not None else [])]
-    store_url = database_url(settings, no_secrets)
+    store_url = database_url(settings, secrets.reader(settings, os.environ))
     background.append(AtStart(store_url))
     keys = keys_assembly.build(
         settings,
         store_url,
         Resolver(directory, settings.default_subscription),
-        StaticAdmins(settings.admin_users, settings.admin_groups),
+        _admins(settings, sources.client),
     )
     blueprints.append(keys.blueprint)
     fast.add("POST", "/internal/v1/api-keys/validate", keys.validation.route)
     background += keys.background
-    authorizer = Authorizer(keys.validation, _tokens(settings), ModelsByPath(lambda: catalog.snapshot))
+    tokens, reviews = _tokens(settings, sources.client)
+    background += reviews
+    authorizer = Authorizer(keys.validation, tokens, ModelsByPath(lambda: catalog.snapshot))
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)
 
 
-def _tokens(settings: Settings) -> TokenSource:
-    """Platform tokens that ext_authz accepts. Raises ConfigError for a token file that cannot be used."""
-    return NoTokens() if settings.tokens_file is None else StaticTokens.from_file(settings.tokens_file)
+def _admins(settings: Settings, client: Client | None) -> AdminCheck:
+    """Who is an admin: the settings' own list, then the cluster's rules. Raises ConfigError for --admin-check on
+    without a cluster."""
+    listed = StaticAdmins(settings.admin_users, settings.admin_groups)
+    if client is None and settings.admin_check == "on":
+        raise ConfigError("--admin-check (ADMIN_CHECK): on needs a cluster, and none is set")
+    if client is None or settings.admin_check == "off":
+        return listed
+    question = admin_question(client, settings.maas_subscription_namespace)
+    reviewed = ReviewedAdmins(question, max_size=settings.sar_cache_max_size, seen=_count_admin_check)
+    return AnyAdmins(listed, reviewed)
+
+
+def _count_admin_check(hit: bool) -> None:
+    (metrics.sar_cache_hits if hit else metrics.sar_cache_misses).inc()
+
+
+def _tokens(settings: Settings, client: Client | None) -> tuple[TokenSource, list[Background]]:
+    """Platform tokens that ext_authz accepts, and what runs for them.
+
+    Raises ConfigError for a token file that cannot be used, and for --token-review without a cluster.
+    """
+    static = None if settings.tokens_file is None else StaticTokens.from_file(settings.tokens_file)
+    if not settings.token_review:
+        return static or NoTokens(), []
+    if client is None:
+        raise ConfigError("--token-review (TOKEN_REVIEW): needs a cluster, and none is set")
+    reviewed = ReviewedTokens(token_question(client), settings.token_audiences)
+    return (reviewed if static is None else EitherTokens(static, reviewed)), [reviewed]
 
 
 def _secret(settings: Settings) -> bytes:

@@ -27,7 +27,8 @@ from maas_api import migrations, tls
 from maas_api.app import build
 from maas_api.asgi import Entry
 from maas_api.config import ConfigError, Settings
-from maas_api.keys.location import database_url, no_secrets
+from maas_api.keys.location import database_url
+from maas_api.kube import secrets
 from maas_api.lifecycle import Background
 from maas_api.observability import exposition, logs
 from maas_api.observability.listener import BindError, MetricsListener, bind
@@ -123,7 +124,8 @@ def serve(settings: Settings) -> None:
     Raises ConfigError, MigrationError or StartError when it cannot start. The workers get the database URL found.
     """
     logs.configure(settings.log_format, "debug" if settings.debug else settings.log_level)
-    settings = dataclasses.replace(settings, database_url=database_url(settings, no_secrets))
+    url = database_url(settings, secrets.reader(settings, os.environ))
+    settings = dataclasses.replace(settings, database_url=url)
     _remember_secrets(settings)
     with _shared(settings) as shared:
         migrations.upgrade(settings.database_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -21,10 +22,11 @@ def migrate(check: bool, **values: Any) -> None:
     """
     settings = load_settings(values)
     from maas_api import migrations  # heavy imports only once the options are known to be right
-    from maas_api.keys.location import database_url, no_secrets
+    from maas_api.keys.location import database_url
+    from maas_api.kube import secrets
 
     try:
-        url = database_url(settings, no_secrets)
+        url = database_url(settings, secrets.reader(settings, os.environ))
         due = migrations.pending(url)
         if not check:
             migrations.upgrade(url)

@@ -43,6 +43,18 @@ class NoTokens:
         """None for every token."""
 
 
+class EitherTokens:
+    """Tokens of the first source that knows one; the second is asked only about those it does not know."""
+
+    def __init__(self, first: StaticTokens, second: TokenSource) -> None:
+        self._first = first
+        self._second = second
+
+    def lookup(self, token: str) -> Identity | Future[Identity | None] | None:
+        """The user by either source."""
+        return self._first.lookup(token) or self._second.lookup(token)
+
+
 class StaticTokens:
     """Users from a YAML file: a list of ``token``, ``username`` and ``groups``. For a machine without a cluster."""
 

@@ -27,13 +27,6 @@ def database_url(settings: Settings, read_secret: SecretReader) -> str:
     return f"sqlite:///{settings.sqlite_path}"
 
 
-def no_secrets(namespace: str, name: str, key: str) -> str:
-    """A SecretReader for where there is no cluster. Raises ConfigError."""
-    raise ConfigError(
-        f"--database-secret (DATABASE_SECRET): {namespace}/{name} {key}: needs a cluster, and none is set"
-    )
-
-
 def _checked(text: str, source: str) -> str:
     if not text.startswith(("postgresql://", "postgres://", "sqlite:///")):
         raise ConfigError(f"{source}: must hold a URL that starts with postgresql://, postgres:// or sqlite:///")
