@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -82,10 +83,16 @@ class Child:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that is free now, and that the system will not hand out by itself until it is used.
+
+    Systems choose ports for outgoing connections from 32768 (Linux) or 49152 (RFC 6335) on; these are below.
+    """
+    for _ in range(1000):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartError("no free port between 20000 and 32000 on 127.0.0.1")
 
 
 def accepts(port: int) -> bool:

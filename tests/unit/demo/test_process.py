@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -91,5 +92,16 @@ def test_a_stopped_program_can_be_started_again(make: Callable[..., Child]) -> N
     assert child.running
 
 
-def test_a_free_port_is_free() -> None:
-    assert not accepts(free_port())
+def test_a_free_port_is_free_and_not_one_the_system_would_hand_out() -> None:
+    port = free_port()
+    assert not accepts(port)
+    assert port < 32_768
+
+
+def test_a_port_somebody_has_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        draws = iter([port - 20_000, port - 20_000, 7_777])
+        monkeypatch.setattr("secrets.randbelow", lambda _: next(draws))
+        assert free_port() == 27_777
+        assert accepts(port)
