@@ -9,6 +9,8 @@ from maas_api.cli.cleanup import cleanup
 from maas_api.cli.demo import demo
 from maas_api.cli.healthcheck import healthcheck
 from maas_api.cli.migrate import migrate
+from maas_api.cli.models import models
+from maas_api.cli.registry import registry
 from maas_api.cli.serve import serve
 
 
@@ -22,4 +24,6 @@ main.add_command(cleanup)
 main.add_command(demo)
 main.add_command(healthcheck)
 main.add_command(migrate)
+main.add_command(models)
+main.add_command(registry)
 main.add_command(serve)
