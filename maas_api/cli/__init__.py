@@ -7,6 +7,7 @@ import click
 from maas_api import __version__
 from maas_api.cli.cleanup import cleanup
 from maas_api.cli.demo import demo
+from maas_api.cli.gateway import gateway
 from maas_api.cli.healthcheck import healthcheck
 from maas_api.cli.migrate import migrate
 from maas_api.cli.models import models
@@ -22,6 +23,7 @@ def main() -> None:
 
 main.add_command(cleanup)
 main.add_command(demo)
+main.add_command(gateway)
 main.add_command(healthcheck)
 main.add_command(migrate)
 main.add_command(models)

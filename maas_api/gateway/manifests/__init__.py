@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from maas_api.gateway.manifests.authpolicy import auth_policy
-from maas_api.gateway.manifests.istio import authorization_policy, provider_key
+from maas_api.gateway.manifests.istio import authorization_policy, gateway_parameters, provider_key
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     KEYS_FOLDER,
@@ -23,13 +23,14 @@ from maas_api.gateway.manifests.options import (
     TokenLimit,
 )
 from maas_api.gateway.manifests.ratelimit import token_rate_limit_policy
-from maas_api.gateway.manifests.resources import Manifest
+from maas_api.gateway.manifests.resources import PROVIDER_LABEL, Manifest
 from maas_api.gateway.manifests.routing import destination_rule, external_service, http_route, service_entry
 
 __all__ = [
     "CACHE_SECONDS",
     "KEYS_FOLDER",
     "KEYS_SECRET",
+    "PROVIDER_LABEL",
     "Manifest",
     "OptionError",
     "Options",
@@ -58,7 +59,8 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
     if missing:
         raise OptionError(f"provider-key-file: --provider-keys literal needs one for {', '.join(missing)}")
     ordered = sorted(targets, key=lambda target: target.provider.name)
-    return [manifest for target in ordered for manifest in _of(options, target, keys.get(target.provider.name))]
+    shared = [] if literal else [gateway_parameters(options)]
+    return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]
 
 
 def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
@@ -81,10 +83,17 @@ def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without anchors."""
+    """YAML without anchors, and with text of several lines as such."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def to_yaml(manifests: Sequence[Manifest], *, header: str = "") -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
+from maas_api.gateway.envoy import secrets
 from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
-from maas_api.gateway.manifests.options import KEYS_FOLDER, Options, Target
+from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
 
 
@@ -34,6 +37,21 @@ def provider_key(options: Options, target: Target) -> Manifest:
             "networking.istio.io/v1alpha3", "EnvoyFilter", f"{target.provider.name}-key", options, target, spec=spec
         ),
     )
+
+
+def gateway_parameters(options: Options) -> Manifest:
+    """What the gateway's pods need to read provider keys: the Secret, mounted.
+
+    Istio applies it to the Deployment that it keeps for the Gateway, once the Gateway refers to it in
+    ``spec.infrastructure.parametersRef``. A Secret that is not there yet holds nothing up; a provider without its
+    key is then not reachable. Its file appears in a running pod as soon as the Secret has it.
+    """
+    volume = {"name": "maas-provider-keys", "secret": {"secretName": KEYS_SECRET, "optional": True}}
+    mount = {"name": "maas-provider-keys", "mountPath": f"{KEYS_FOLDER}/{secrets.FOLDER}", "readOnly": True}
+    pod = {"containers": [{"name": "istio-proxy", "volumeMounts": [mount]}], "volumes": [volume]}
+    deployment = yaml.safe_dump({"spec": {"template": {"spec": pod}}}, sort_keys=False)
+    name = f"{options.gateway}-provider-keys"
+    return _in_gateway_namespace(options, resource("v1", "ConfigMap", name, options, data={"deployment": deployment}))
 
 
 def authorization_policy(options: Options, target: Target) -> Manifest:

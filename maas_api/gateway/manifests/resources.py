@@ -8,24 +8,23 @@ from maas_api.gateway.manifests.options import Options, Target
 
 Manifest = dict[str, Any]
 
+PROVIDER_LABEL = "maas.opendatahub.io/provider"
+"""Says which provider a resource belongs to; absent where it serves all of them."""
 
-def resource(api_version: str, kind: str, name: str, options: Options, target: Target, **body: Any) -> Manifest:
-    """A resource of one provider, in the options' namespace."""
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": options.namespace,
-            "labels": {
-                "app.kubernetes.io/name": "maas-api",
-                "app.kubernetes.io/component": "external-models",
-                "app.kubernetes.io/managed-by": "maas-api-gateway-render",
-                "maas.opendatahub.io/provider": target.provider.name,
-            },
-        },
-        **body,
+
+def resource(
+    api_version: str, kind: str, name: str, options: Options, target: Target | None = None, **body: Any
+) -> Manifest:
+    """A resource in the options' namespace, of one provider or (without ``target``) of all."""
+    labels = {
+        "app.kubernetes.io/name": "maas-api",
+        "app.kubernetes.io/component": "external-models",
+        "app.kubernetes.io/managed-by": "maas-api-gateway-render",
     }
+    if target is not None:
+        labels[PROVIDER_LABEL] = target.provider.name
+    metadata = {"name": name, "namespace": options.namespace, "labels": labels}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
 
 
 def service_name(target: Target) -> str:

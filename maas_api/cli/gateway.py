@@ -1,0 +1,224 @@
+"""``maas-api gateway``: the resources that lead a cluster's gateway to external providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from maas_api.cli import gateway_inputs as inputs
+from maas_api.gateway.manifests.options import CACHE_SECONDS, KEYS_SECRET, OptionError, Options
+
+if TYPE_CHECKING:
+    from maas_api.gateway.manifests import Manifest
+
+_DEFAULTS = Options()
+_HEADER = """Written by maas-api gateway render. Edit the registry or the options, not this file."""
+
+
+@click.group()
+def gateway() -> None:
+    """Resources for a cluster's gateway."""
+
+
+@gateway.command()
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="Manifest of the registry ConfigMap, - for standard input: every provider in it is rendered.",
+)
+@click.option(
+    "--provider", "providers", multiple=True, metavar="NAME", help="Render this provider (in the registry or not)."
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Where a provider answers: https://host, https://host:port, or http:// inside a trusted network.",
+)
+@click.option(
+    "--ca",
+    "cas",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="File in the gateway's pods with the CAs that sign a provider's certificate. [default: the public ones]",
+)
+@click.option("--namespace", default=_DEFAULTS.namespace, show_default=True, help="Namespace of the resources.")
+@click.option("--gateway", "gateway_name", default=_DEFAULTS.gateway, show_default=True, help="Name of the Gateway.")
+@click.option("--gateway-namespace", default=_DEFAULTS.gateway_namespace, show_default=True, help="Its namespace.")
+@click.option(
+    "--auth",
+    type=click.Choice(["kuadrant", "istio"]),
+    default=_DEFAULTS.auth,
+    show_default=True,
+    help="Who asks maas-api: Kuadrant's AuthPolicy by callback, or Istio itself by ext_authz.",
+)
+@click.option("--callback-url", default=_DEFAULTS.callback_url, show_default=True, help="Where keys are validated.")
+@click.option(
+    "--token-audience",
+    "audiences",
+    multiple=True,
+    default=_DEFAULTS.token_audiences,
+    show_default=True,
+    help="Audience that a service account's token must carry. May be given again.",
+)
+@click.option(
+    "--cache",
+    type=click.Choice(list(CACHE_SECONDS)),
+    default=_DEFAULTS.cache,
+    show_default=True,
+    help="How long a key's validation is remembered, and so how long a revoked key may still work: "
+    + ", ".join(f"{name} {seconds} s" for name, seconds in CACHE_SECONDS.items())
+    + ".",
+)
+@click.option(
+    "--token-limit",
+    "limits",
+    multiple=True,
+    metavar="N/WINDOW",
+    default=[f"{limit.limit}/{limit.window}" for limit in _DEFAULTS.token_limits],
+    show_default=True,
+    help="Tokens for each caller, such as 100/1m. May be given again; none for no limit.",
+)
+@click.option(
+    "--internal-secret",
+    metavar="SECRET/KEY",
+    help="Secret (where Kuadrant keeps its AuthConfigs) with the value that the callback asks for.",
+)
+@click.option(
+    "--request-timeout",
+    default=_DEFAULTS.request_timeout,
+    show_default=True,
+    help="Longest duration of one request; 0s: as long as it lives.",
+)
+@click.option(
+    "--authorizer", default=_DEFAULTS.authorizer, show_default=True, help="The mesh's extension provider (Istio)."
+)
+@click.option(
+    "--provider-keys",
+    type=click.Choice(["secret", "literal"]),
+    default=_DEFAULTS.provider_keys,
+    show_default=True,
+    help="Where the gateway has the providers' keys from: a mounted Secret, or written out in the AuthPolicy.",
+)
+@click.option(
+    "--provider-key-file",
+    "key_files",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="File with a provider's key, for --provider-keys literal.",
+)
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write one file for each provider and a kustomization there. [default: print one YAML stream]",
+)
+def render(**values: Any) -> None:
+    """Print the resources that route to external providers.
+
+    For each provider of the registry: a Service, ServiceEntry and DestinationRule (TLS, verified), an HTTPRoute for
+    /external/<provider>/, who may pass, how many tokens each caller may use, and how the provider's key gets in.
+
+    \b
+    Examples:
+        kubectl get configmap external-model-registry -n opendatahub -o yaml |
+            maas-api gateway render --registry - | kubectl apply -f -
+        maas-api gateway render --provider openai --auth istio --gateway-namespace istio-ingress
+        maas-api gateway render --provider vllm --host vllm=https://vllm.example.com --output-dir external-models
+    """
+    try:
+        options = inputs.options(values)
+        targets = inputs.targets(values)
+        keys = inputs.keys(values["key_files"])
+        from maas_api.gateway import manifests
+
+        rendered = manifests.render(options, targets, keys)
+    except (OptionError, ValueError) as fault:
+        _refuse(fault)
+    literal = bool(keys)
+    if literal:
+        click.echo("Warning: the provider keys stand in the AuthPolicies in clear text.", err=True)
+    if values["output_dir"] is None:
+        click.echo(manifests.to_yaml(rendered, header=_HEADER), nl=False)
+        return
+    written = _write(values["output_dir"], rendered, manifests.to_yaml, 0o600 if literal else 0o644)
+    click.echo("\n".join(str(path) for path in written), err=True)
+
+
+@gateway.command()
+@click.argument("provider")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    required=True,
+    help="File with the provider's key, - for standard input. The key is not taken from the command line.",
+)
+@click.option("--namespace", default=_DEFAULTS.gateway_namespace, show_default=True, help="The gateway's namespace.")
+@click.option("--name", default=KEYS_SECRET, show_default=True, help="Name of the Secret.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it there, readable by you alone. [default: print]",
+)
+def secret(*, provider: str, key_file: Path, namespace: str, name: str, output: Path | None) -> None:
+    """Print the Secret from which the gateway reads PROVIDER's key.
+
+    Applied on the server's side, several providers' entries come together in one Secret, and a new key replaces the
+    old one; the gateway uses it as soon as the kubelet has updated the mounted Secret, without a restart.
+
+    \b
+    Example:
+        maas-api gateway secret openai --key-file openai.key |
+            kubectl apply --server-side --field-manager maas-openai -f -
+    """
+    from maas_api.gateway.envoy.secrets import provider_secret, render_secret
+    from maas_api.gateway.manifests import to_yaml
+    from maas_api.gateway.process import write_atomically
+
+    try:
+        entry = provider_secret(provider)
+        text = render_secret(entry, inputs.read_key(key_file))
+    except ValueError as fault:
+        _refuse(fault)
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": "maas-api"}},
+        "stringData": {f"{entry}.yaml": text},
+    }
+    if output is None:
+        click.echo(to_yaml([manifest]), nl=False)
+    else:
+        write_atomically(output, to_yaml([manifest]), mode=0o600)
+
+
+def _write(folder: Path, rendered: list[Manifest], to_yaml: Callable[..., str], mode: int) -> list[Path]:
+    """One file for each provider, and a kustomization over them, written at once or not at all each."""
+    from maas_api.gateway.manifests import PROVIDER_LABEL
+    from maas_api.gateway.process import write_atomically
+
+    folder.mkdir(parents=True, exist_ok=True)
+    by_file: dict[str, list[Manifest]] = {}
+    for manifest in rendered:
+        by_file.setdefault(manifest["metadata"]["labels"].get(PROVIDER_LABEL, "gateway"), []).append(manifest)
+    written = []
+    for name, manifests in by_file.items():
+        path = folder / f"{name}.yaml"
+        write_atomically(path, to_yaml(manifests, header=_HEADER), mode=mode)
+        written.append(path)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [path.name for path in written],
+    }
+    path = folder / "kustomization.yaml"
+    write_atomically(path, to_yaml([kustomization], header=_HEADER))
+    return [*written, path]
+
+
+def _refuse(fault: Exception) -> NoReturn:
+    """Exit 2 with one sentence that names the option."""
+    raise click.UsageError(f"--{fault}" if isinstance(fault, OptionError) else str(fault)) from None

@@ -1,0 +1,136 @@
+"""What ``maas-api gateway`` is given on the command line, as the values that the renderer takes.
+
+Raises OptionError, or the provider table's UnknownProvider. The message names the option, the rule and what was
+received, never a key.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import yaml
+
+from maas_api.gateway.manifests.options import OptionError, Options, SecretKey, Target, TokenLimit
+from maas_api.gateway.providers import provider
+from maas_api.models import registry
+
+
+def options(values: Mapping[str, Any]) -> Options:
+    """The options that all providers share."""
+    internal = None
+    if values["internal_secret"]:
+        name, slash, key = values["internal_secret"].partition("/")
+        if not (name and slash and key):
+            raise OptionError(f"internal-secret: must be SECRET/KEY, got {values['internal_secret']!r}")
+        internal = SecretKey(name, key)
+    return Options(
+        namespace=values["namespace"],
+        gateway=values["gateway_name"],
+        gateway_namespace=values["gateway_namespace"],
+        auth=values["auth"],
+        callback_url=values["callback_url"],
+        token_audiences=tuple(values["audiences"]),
+        cache=values["cache"],
+        token_limits=_limits(values["limits"]),
+        internal_secret=internal,
+        provider_keys=values["provider_keys"],
+        authorizer=values["authorizer"],
+        request_timeout=values["request_timeout"],
+    )
+
+
+def _limits(texts: Iterable[str]) -> tuple[TokenLimit, ...]:
+    given = tuple(texts)
+    if given == ("none",):
+        return ()
+    found = []
+    for text in given:
+        number, slash, window = text.partition("/")
+        if not (slash and number.isascii() and number.isdigit()):
+            raise OptionError(f"token-limit: must be a number of tokens, a slash and a window (100/1m), got {text!r}")
+        found.append(TokenLimit(int(number), window))
+    return tuple(found)
+
+
+def targets(values: Mapping[str, Any]) -> list[Target]:
+    """The providers to render: those named, then those of the registry."""
+    hosts, cas = _pairs("host", values["hosts"]), _pairs("ca", values["cas"])
+    names = list(dict.fromkeys([*values["providers"], *_registered(values["registry"])]))
+    if not names:
+        raise OptionError("registry: names no provider, and no --provider is given: there is nothing to render")
+    for option, given in (("host", hosts), ("ca", cas)):
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise OptionError(f"{option}: {unknown[0]!r} is neither in the registry nor given with --provider")
+    found = []
+    for name in names:
+        place = urlsplit(hosts.get(name, "https://"))
+        if place.scheme not in ("http", "https") or place.username or place.query or place.path not in ("", "/"):
+            raise OptionError(f"host: {name} must be https://host or https://host:port, got {hosts[name]!r}")
+        tls = place.scheme == "https"
+        port = place.port or (None if tls else 80)
+        entry = provider(name, host=place.hostname or "", port=port)
+        found.append(Target(provider=entry, tls=tls, ca=cas.get(name, "system")))
+    return found
+
+
+def _registered(path: Path | None) -> list[str]:
+    """The providers of a registry manifest, in order. A bad entry is told and left out, as the service does."""
+    if path is None:
+        return []
+    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    try:
+        documents = [item for item in yaml.safe_load_all(text) if isinstance(item, dict)]
+    except yaml.YAMLError as fault:
+        raise OptionError(f"registry: {path} is not YAML: {fault}") from None
+    maps = [
+        item
+        for document in documents
+        for item in (document.get("items") or [document])
+        if isinstance(item, dict) and item.get("kind") == "ConfigMap" and registry.KEY in (item.get("data") or {})
+    ]
+    if not maps:
+        raise OptionError(f"registry: {path} holds no ConfigMap with a {registry.KEY!r} entry")
+    names: list[str] = []
+    for config_map in maps:
+        try:
+            mapped = registry.to_entries(config_map)
+        except registry.RegistryError as fault:
+            raise OptionError(f"registry: {fault}") from None
+        for problem in mapped.problems:
+            click.echo(f"Warning: {problem}", err=True)
+        names += [entry.provider for entry in mapped.entries]
+    return names
+
+
+def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise OptionError(f"{option}: must be NAME=VALUE, got {text!r}")
+        if name in found:
+            raise OptionError(f"{option}: {name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def keys(texts: Iterable[str]) -> dict[str, str]:
+    """The provider keys in the files named by ``NAME=PATH``."""
+    return {name: read_key(Path(path)) for name, path in _pairs("provider-key-file", texts).items()}
+
+
+def read_key(path: Path) -> str:
+    """The one key in a file, ``-`` for standard input."""
+    try:
+        key = (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise OptionError(f"key-file: {path} cannot be read: {type(fault).__name__}") from None
+    if not key or not all(0x20 < ord(char) < 0x7F for char in key):
+        raise OptionError(f"key-file: {path} must hold one key: printable ASCII without spaces")
+    return key
