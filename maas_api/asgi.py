@@ -118,7 +118,11 @@ class Entry:
         standing = (*self._standing, (REQUEST_ID, context.id))
         if self._cors:
             answer = cors.allow(method, headers, answer)
-        await _respond(send, answer, standing, close=close)
+        try:
+            await _respond(send, answer, standing, close=close)
+        except RuntimeError as fault:
+            if "closed" not in str(fault):  # uvloop's word for a client that has just left
+                raise
         seconds = perf_counter() - begun
         self._recorder.count(method, label or UNMATCHED, answer.status, seconds)
         if self._recorder.wants_line(answer, hot=found is not None):

@@ -58,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refused = True
                 transport.abort()
                 return
-            self.app = _overloaded
+            self.app = _OVERLOADED
         self._timer = self.loop.call_later(self._limits.idle_seconds, self._abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,6 +100,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_bytes > self._limits.header_bytes and self._head_size() > self._limits.header_bytes:
             metrics.refusals.labels("headers").inc()
             self.app = _answer(431, f"request line and headers must not exceed {self._limits.header_bytes} bytes")
+        elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
+            metrics.refusals.labels("malformed").inc()
+            self.app = _UNSPOKEN
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -196,4 +199,5 @@ def _answer(status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] 
     return answer
 
 
-_overloaded = _answer(503, "too many connections, try again", ((b"retry-after", b"1"),))
+_UNSPOKEN = _answer(505, "this server speaks HTTP/1.1")
+_OVERLOADED = _answer(503, "too many connections, try again", ((b"retry-after", b"1"),))

@@ -49,7 +49,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             logger = logging.getLogger(name)
             logger.handlers.clear()
             logger.propagate = on  # through the service's own output; our access line replaces uvicorn's
-            logger.setLevel(logging.WARNING if on else logging.CRITICAL)
+            # Its warnings are about single requests, for every one of which a client could make a line.
+            logger.setLevel(logging.ERROR if on else logging.CRITICAL)
         self.config.http = partial(BoundedProtocol, limits=limits(settings))
         self.config.timeout_graceful_shutdown = max(1, settings.graceful_timeout - _FLUSH_SECONDS)
 
