@@ -99,7 +99,7 @@ def build(settings: Settings) -> Service:
         Resolver(directory, settings.default_subscription),
         _admins(settings, sources.client),
     )
-    blueprints.append(keys.blueprint)
+    blueprints += keys.blueprints
     fast.add("POST", "/internal/v1/api-keys/validate", keys.validation.route)
     background += keys.background
     tokens, reviews = _tokens(settings, sources.client)

@@ -11,12 +11,13 @@ from sqlalchemy.pool import QueuePool
 
 from maas_api.config import Settings
 from maas_api.identity.admin import AdminCheck
-from maas_api.keys import views
-from maas_api.keys.audit import AuditLog
+from maas_api.keys import fleet_views, views
+from maas_api.keys.audit import Audit, AuditLog
 from maas_api.keys.bookkeeping import Bookkeeping
 from maas_api.keys.cache import VerdictCache
 from maas_api.keys.database import Database, lookup_database, open_database
 from maas_api.keys.feeds import Feed, PostgresFeed, SqliteFeed
+from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.ledger import KeyLedger
 from maas_api.keys.lookup import Lookup
 from maas_api.keys.policy import Life
@@ -38,7 +39,7 @@ class Keys:
 
     service: KeyService
     validation: Validation
-    blueprint: Blueprint
+    blueprints: Sequence[Blueprint]
     background: Sequence[Background]
 
 
@@ -53,15 +54,16 @@ def open_store(settings: Settings, url: str) -> Database:
 
 
 def key_service(
-    settings: Settings, store: KeyStore, subscriptions: SubscriptionResolver, admins: AdminCheck
+    settings: Settings, store: KeyStore, subscriptions: SubscriptionResolver, admins: AdminCheck, audit: Audit
 ) -> KeyService:
     """The service over a store; the command line uses it without the rest."""
     return KeyService(
         store,
         subscriptions,
         admins,
-        AuditLog(settings.tenant_name, user_hash),
+        audit,
         Life(settings.api_key_max_expiration_days),
+        settings.rotation_grace_max_seconds,
     )
 
 
@@ -96,8 +98,12 @@ def build(settings: Settings, url: str, subscriptions: SubscriptionResolver, adm
         ),
         deadline=deadline,
     )
-    service = key_service(settings, store, subscriptions, admins)
-    return Keys(service, validation, views.blueprint(service), (bookkeeping, validation))
+    audit = AuditLog(settings.tenant_name, user_hash)
+    service = key_service(settings, store, subscriptions, admins, audit)
+    fleet = KeyFleet(store, admins, audit)
+    return Keys(
+        service, validation, (views.blueprint(service), fleet_views.blueprint(fleet)), (bookkeeping, validation)
+    )
 
 
 def _measure(cache: VerdictCache, database: Database, limit: int) -> None:

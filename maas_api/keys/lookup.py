@@ -102,6 +102,9 @@ class Lookup:
                 self._answer(batch)
             except StoreDownError as fault:
                 self._wait_for_store(fault)
+            except Exception:  # a fault of ours, or a row nobody foresaw: these keys get no answer, the next ones do
+                _log.exception("lookup failed")
+                self._abandon(self._take())
         self._reader.close()
 
     def _answer(self, batch: list[str]) -> None:
@@ -117,11 +120,20 @@ class Lookup:
         metrics.lookups.observe(self._clock() - began)
         for key_hash, verdict in found.items():
             self._cache.put(key_hash, Remembered(verdict, began), epoch)
-        with self._wake:
-            asked, self._asked = self._asked, {}
-        for key_hash, waiters in asked.items():
+        for key_hash, waiters in self._take().items():
             for waiter in waiters:
                 waiter(found[key_hash])
+
+    def _take(self) -> dict[str, list[Waiter]]:
+        """Those who wait for the statement under way; from now on nobody can join them."""
+        with self._wake:
+            asked, self._asked = self._asked, {}
+            return asked
+
+    def _abandon(self, asked: dict[str, list[Waiter]]) -> None:
+        for waiters in asked.values():
+            for waiter in waiters:
+                waiter(None)
 
     def _wait_for_store(self, fault: StoreDownError) -> None:
         """Give up on everything that waits, then try until the store answers or the service stops."""
@@ -131,11 +143,9 @@ class Lookup:
         while True:
             with self._wake:
                 self.down = True
-                abandoned = [*self._asked.values(), *self._waiting.values()]
-                self._asked, self._waiting = {}, {}
-            for waiters in abandoned:
-                for waiter in waiters:
-                    waiter(None)
+                waiting, self._waiting = self._waiting, {}
+            self._abandon(self._take())
+            self._abandon(waiting)
             with self._wake:
                 if self._wake.wait_for(lambda: self._stopping, pause):
                     return

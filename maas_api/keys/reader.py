@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from maas_api.keys import verdict
 from maas_api.keys.database import Database
-from maas_api.keys.schema import api_keys, key_models, old_secrets
+from maas_api.keys.schema import Moment, api_keys, key_models, old_secrets
 from maas_api.keys.verdict import Verdict
 
 
@@ -38,8 +38,9 @@ def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     columns = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
     tenant = sa.bindparam("tenant", type_=sa.Text)
     allowed = sa.outerjoin(api_keys, key_models, models.key_id == keys.id)
+    never = sa.literal(None, Moment).label("replaced_until")
     current = (
-        sa.select(keys.key_hash.label("hash"), *columns, models.models, sa.null().label("replaced_until"))
+        sa.select(keys.key_hash.label("hash"), *columns, models.models, never)
         .select_from(allowed)
         .where(keys.tenant == tenant, among(keys.key_hash, "hashes", postgres))
     )

@@ -43,7 +43,7 @@ COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), key_
 SOURCE = api_keys.outerjoin(key_models, key_models.c.key_id == api_keys.c.id)
 
 
-def of(row: sa.Row[Any]) -> KeyRecord:
+def of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
     """The record in a row of :data:`COLUMNS`."""
     return KeyRecord(
         id=row.id,

@@ -1,4 +1,4 @@
-"""What callers may do with keys: mint, read, revoke. Rules of ownership and the answers to breaking them."""
+"""What callers may do with one key: mint, read, revoke, rotate. Who may, and the answers to everyone else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
-from maas_api.keys import policy
+from maas_api.keys import policy, rotation
+from maas_api.keys.answers import policy_is_400, store_fault_is
 from maas_api.keys.audit import Audit
 from maas_api.keys.policy import Life, PolicyError
 from maas_api.keys.records import KeyRecord
@@ -40,6 +41,14 @@ class Minted(NamedTuple):
     record: KeyRecord
 
 
+class RotatedKey(NamedTuple):
+    """A key with its new secret, and until when an earlier one of it validates."""
+
+    secret: key_format.NewKey
+    record: KeyRecord
+    old_valid_until: datetime | None
+
+
 class KeyService:
     """The key endpoints without HTTP. Every method raises ApiError with the answer for the caller."""
 
@@ -50,12 +59,15 @@ class KeyService:
         admins: AdminCheck,
         audit: Audit,
         life: Life,
+        rotation_grace_max: int,
     ) -> None:
+        """``rotation_grace_max`` is seconds."""
         self._store = store
         self._subscriptions = subscriptions
         self._admins = admins
         self._audit = audit
         self.life = life
+        self.rotation_grace_max = rotation_grace_max
 
     def now(self) -> datetime:
         """The time statuses are computed at."""
@@ -125,6 +137,28 @@ class KeyService:
         self._audit("revoke", actor=who.username, keys=1, key_id=record.id, owner=record.username)
         return record
 
+    def rotate(self, who: Identity, key_id: str, *, grace_seconds: int, idempotency_key: str | None) -> RotatedKey:
+        """A new secret for a key of the caller that is active. The old one stays valid for ``grace_seconds``.
+
+        An admin may not: the answer holds a secret that acts in the owner's name. Raises 403 for an admin, 404 for
+        everyone else, 400 for a grace beyond the limit, 409 for an Idempotency-Key whose rotation is history.
+        """
+        if not 0 <= grace_seconds <= self.rotation_grace_max:
+            raise plain(400, f"graceSeconds must be from 0 to {self.rotation_grace_max}, got {grace_seconds}")
+        if self.get(who, key_id).username != who.username:
+            raise plain(403, "only its owner can rotate an API key")
+        secret = key_format.make()
+        grace = timedelta(seconds=grace_seconds)
+        with store_fault_is("Failed to rotate API key"):
+            try:
+                done = rotation.rotate(self._store, key_id, secret.hash, grace=grace, idempotency_key=idempotency_key)
+            except rotation.StaleRotationError:
+                raise plain(409, "Idempotency-Key belongs to a rotation that another one has followed") from None
+        if done is None:
+            raise plain(404, "API key not found")
+        self._audit("rotate", actor=who.username, keys=1, key_id=key_id, subscription=done.record.subscription)
+        return RotatedKey(secret, *done)
+
     def _may_touch(self, who: Identity, record: KeyRecord) -> bool:
         """Owner or admin. When the admin check fails the key stays hidden: an error would tell that it exists."""
         if record.username == who.username:
@@ -144,23 +178,3 @@ def counted_if_refused() -> Iterator[None]:
     except (ApiError, PolicyError):
         metrics.mints.labels("rejected").inc()
         raise
-
-
-@contextmanager
-def policy_is_400() -> Iterator[None]:
-    """Answer a broken rule with its sentence."""
-    try:
-        yield
-    except PolicyError as fault:
-        raise plain(400, str(fault)) from None
-
-
-@contextmanager
-def store_fault_is(message: str) -> Iterator[None]:
-    """Answer a fault of the store with a constant; the details go to the log."""
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as fault:
-        metrics.store_errors.labels("write").inc()
-        _log.error("%s", message, exc_info=fault)
-        raise plain(500, message) from fault

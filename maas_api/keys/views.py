@@ -1,36 +1,37 @@
-"""The key endpoints over HTTP. Nothing is decided here."""
+"""The endpoints of one key over HTTP. Nothing is decided here."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from maas_api.errors import encode
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
-from maas_api.keys import duration, schemas
-from maas_api.keys.policy import EPHEMERAL_MAX
+from maas_api.keys import duration, schemas, shapes
+from maas_api.keys.answers import json_answer, policy_is_400
+from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.records import as_json, timestamp
-from maas_api.keys.service import KeyService, Minted, policy_is_400
+from maas_api.keys.service import KeyService, Minted
 
 
 def blueprint(service: KeyService) -> Blueprint:
-    """``/v1/api-keys`` and below, except the validation callback, which is a fast route."""
+    """``/v1/api-keys`` and ``/v1/api-keys/{id}``."""
     views = Blueprint("keys", __name__)
-    mint_body = schemas.MintBody()
+    mint_body, rotate_body = schemas.MintBody(), schemas.RotateBody()
 
     @views.post("/v1/api-keys")
     def mint() -> Response:
         who = _caller()
         with policy_is_400():
-            asked = schemas.load(mint_body, request.get_data())
-        return _json(minted_json(service.mint(who, asked)), 201)
+            asked = shapes.load(mint_body, request.get_data())
+        return json_answer(minted_json(service.mint(who, asked)), 201)
 
     @views.get("/v1/api-keys/config")
     def config() -> Response:
         _caller()
-        return _json(
+        return json_answer(
             {
                 "max_expiration_days": service.life.max_days,
                 "ephemeral_max_expiration": duration.show(EPHEMERAL_MAX),
@@ -39,11 +40,22 @@ def blueprint(service: KeyService) -> Blueprint:
 
     @views.get("/v1/api-keys/<key_id>")
     def get(key_id: str) -> Response:
-        return _json(as_json(service.get(_caller(), key_id), service.now()))
+        return json_answer(as_json(service.get(_caller(), key_id), service.now()))
 
     @views.delete("/v1/api-keys/<key_id>")
     def revoke(key_id: str) -> Response:
-        return _json(as_json(service.revoke(_caller(), key_id), service.now()))
+        return json_answer(as_json(service.revoke(_caller(), key_id), service.now()))
+
+    @views.post("/v1/api-keys/<key_id>/rotate")
+    def rotate(key_id: str) -> Response:
+        who = _caller()
+        with policy_is_400():
+            asked = shapes.load(rotate_body, request.get_data() or b"{}")
+            idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
+        done = service.rotate(who, key_id, grace_seconds=asked["graceSeconds"], idempotency_key=idempotency_key)
+        until = done.old_valid_until
+        old = {} if until is None else {"oldSecretValidUntil": timestamp(until)}
+        return json_answer({**minted_json(Minted(done.secret, done.record)), **old})
 
     return views
 
@@ -65,9 +77,14 @@ def minted_json(minted: Minted) -> dict[str, Any]:
     }
 
 
+def _idempotency_key(values: list[str]) -> str | None:
+    """The header's value. Raises PolicyError."""
+    if not values:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", values[0]):
+        raise PolicyError("Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return values[0]
+
+
 def _caller() -> Identity:
     return headers.parse(request.headers.getlist(headers.USERNAME), request.headers.getlist(headers.GROUP))
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(encode(content), status, content_type="application/json; charset=utf-8")

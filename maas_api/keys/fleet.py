@@ -1,0 +1,154 @@
+"""What callers may do with many keys: search, revoke in bulk; and what the platform does: sweep, end a tenant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from maas_api.errors import ApiError, plain
+from maas_api.identity.admin import AdminCheck, AdminCheckError
+from maas_api.identity.headers import Identity
+from maas_api.keys import bulk, policy, search
+from maas_api.keys.answers import policy_is_400, store_fault_is
+from maas_api.keys.audit import Audit
+from maas_api.keys.policy import PolicyError
+from maas_api.keys.records import KeyRecord
+from maas_api.keys.store import KeyStore
+
+PLATFORM_ACTOR = "platform"
+"""Who acts, in audit records, where a component of the platform called an internal endpoint."""
+
+
+class BulkRevocation(NamedTuple):
+    """The outcome: how many keys, of what, and whether they were only counted."""
+
+    keys: int
+    scope: str
+    dry_run: bool
+
+
+class KeyFleet:
+    """The endpoints over many keys, without HTTP. Every method raises ApiError with the answer for the caller."""
+
+    def __init__(self, store: KeyStore, admins: AdminCheck, audit: Audit) -> None:
+        self._store = store
+        self._admins = admins
+        self._audit = audit
+
+    def now(self) -> datetime:
+        """The time statuses are computed at."""
+        return self._store.now()
+
+    def search(self, who: Identity, asked: dict[str, Any]) -> tuple[list[KeyRecord], bool]:
+        """A page of the caller's keys, or of anyone's for an admin. ``asked`` is a loaded ``SearchBody``.
+
+        The order of the checks is the wire contract's; the admin check runs on every search.
+        """
+        filters, sort, pagination = asked["filters"], asked["sort"], asked["pagination"]
+        with policy_is_400():
+            statuses = tuple(_status(raw) for raw in filters["status"])
+        wanted = filters["username"].strip() or None
+        if not self._is_admin(who):
+            if wanted not in (None, who.username):
+                raise plain(403, "non-admin users can only search their own API keys")
+            wanted = who.username
+        with policy_is_400():
+            order_by, descending = _order(sort)
+            limit, offset = _page(pagination)
+            labels = policy.labels(filters["labelsContain"])
+        query = search.Query(
+            username=wanted,
+            statuses=statuses,
+            subscription=filters["subscription"].strip() or None,
+            include_ephemeral=filters["includeEphemeral"],
+            labels=labels,
+            name_contains=filters["nameContains"] or None,
+            description_contains=filters["descriptionContains"] or None,
+            created=(filters["createdAfter"], filters["createdBefore"]),
+            expires=(filters["expiresAfter"], filters["expiresBefore"]),
+            last_used=(filters["lastUsedAfter"], filters["lastUsedBefore"]),
+            has_expiration=filters["hasExpiration"],
+            has_been_used=filters["hasBeenUsed"],
+            order_by=order_by,
+            descending=descending,
+            limit=limit,
+            offset=offset,
+        )
+        with store_fault_is("Failed to search API keys"):
+            return search.find(self._store, query)
+
+    def bulk_revoke(self, who: Identity, asked: dict[str, Any]) -> BulkRevocation:
+        """Revoke a user's or a subscription's active keys, or count them. ``asked`` is a loaded ``BulkRevokeBody``."""
+        username = asked["username"].strip() or None
+        subscription = asked["subscription"].strip() or None
+        if username is None and subscription is None:
+            raise plain(400, "at least one of username or subscription is required")
+        own = username == who.username and subscription is None
+        if not own and not self._is_admin(who):
+            raise plain(403, "Access denied: admin privileges required for this bulk revoke operation")
+        scope = " in ".join(
+            part for part in (username and f"user {username}", subscription and f"subscription {subscription}") if part
+        )
+        with store_fault_is("Failed to revoke API keys"):
+            act = bulk.count_active if asked["dryRun"] else bulk.revoke_active
+            count = act(self._store, username=username, subscription=subscription)
+        if not asked["dryRun"]:
+            details = {"owner": username or "", "subscription": subscription or ""}
+            self._audit(
+                "bulk-revoke",
+                actor=who.username,
+                keys=count,
+                **{name: value for name, value in details.items() if value},
+            )
+        return BulkRevocation(count, scope, asked["dryRun"])
+
+    def sweep(self) -> int:
+        """Delete ephemeral keys long past their expiry; returns how many."""
+        with store_fault_is("Failed to cleanup expired ephemeral keys"):
+            return bulk.sweep(self._store)
+
+    def end_tenant(self, tenant: str) -> int:
+        """Revoke every key of the tenant; returns how many."""
+        if not tenant.strip():
+            raise plain(400, "tenant is required")
+        if tenant.strip() != self._store.tenant:
+            raise plain(400, "tenant mismatch")
+        with store_fault_is("Failed to revoke tenant API keys"):
+            count = bulk.revoke_tenant(self._store)
+        self._audit("tenant-revoke", actor=PLATFORM_ACTOR, keys=count)
+        return count
+
+    def _is_admin(self, who: Identity) -> bool:
+        try:
+            return self._admins.is_admin(who)
+        except AdminCheckError as fault:
+            raise _unknown_admin() from fault
+
+
+def _unknown_admin() -> ApiError:
+    return plain(500, "Failed to check authorization")
+
+
+def _status(raw: str) -> str:
+    if raw.strip() not in search.STATUSES:
+        raise PolicyError(f"invalid status '{raw}': must be active, revoked, or expired")
+    return raw.strip()
+
+
+def _order(sort: dict[str, Any]) -> tuple[str, bool]:
+    by = sort["by"].strip() or search.ORDERS[0]
+    if by not in search.ORDERS:
+        raise PolicyError("invalid sort.by: must be one of: " + ", ".join(search.ORDERS))
+    order = sort["order"].strip().lower() or "desc"
+    if order not in ("asc", "desc"):
+        raise PolicyError("invalid sort.order: must be asc or desc")
+    return by, order == "desc"
+
+
+def _page(pagination: dict[str, Any]) -> tuple[int, int]:
+    limit, offset = pagination["limit"], pagination["offset"]
+    if limit < 1:
+        raise PolicyError("pagination.limit must be at least 1")
+    if offset < 0:
+        raise PolicyError("pagination.offset must be non-negative")
+    return min(limit, search.MAX_LIMIT), offset
