@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response
+from flask import Blueprint, Response
 
 from maas_api.errors import encode, plain
 from maas_api.keys.policy import PolicyError
@@ -20,6 +20,15 @@ _log = logging.getLogger(__name__)
 def json_answer(content: Any, status: int = 200) -> Response:
     """A JSON answer with the Go service's content type."""
     return Response(encode(content), status, content_type="application/json; charset=utf-8")
+
+
+def never_kept(views: Blueprint) -> None:
+    """Have every answer of these views, errors too, say that it must not be stored."""
+
+    @views.after_request
+    def no_store(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 @contextmanager

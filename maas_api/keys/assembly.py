@@ -102,7 +102,10 @@ def build(settings: Settings, url: str, subscriptions: SubscriptionResolver, adm
     service = key_service(settings, store, subscriptions, admins, audit)
     fleet = KeyFleet(store, admins, audit)
     return Keys(
-        service, validation, (views.blueprint(service), fleet_views.blueprint(fleet)), (bookkeeping, validation)
+        service,
+        validation,
+        (views.blueprint(service), fleet_views.blueprint(fleet)),
+        (store.database, bookkeeping, validation),
     )
 
 

@@ -91,7 +91,10 @@ class Database:
         """A reading connection that the caller keeps and closes."""
         return self._reader.connect()
 
-    def close(self) -> None:
+    def start(self) -> None:
+        """Nothing: connections are made when they are needed."""
+
+    def stop(self) -> None:
         """Close idle connections."""
         self.engine.dispose()
 

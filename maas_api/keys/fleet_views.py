@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from maas_api.identity import headers
 from maas_api.keys import schemas, shapes
-from maas_api.keys.answers import json_answer, policy_is_400
+from maas_api.keys.answers import json_answer, never_kept, policy_is_400
 from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.records import as_json
 
@@ -14,6 +14,7 @@ from maas_api.keys.records import as_json
 def blueprint(fleet: KeyFleet) -> Blueprint:
     """Search, bulk revocation, and the internal endpoints of the platform's own components."""
     views = Blueprint("key-fleet", __name__)
+    never_kept(views)
     search_body, bulk_revoke_body = schemas.SearchBody(), schemas.BulkRevokeBody()
 
     @views.post("/v1/api-keys/search")
@@ -26,11 +27,6 @@ def blueprint(fleet: KeyFleet) -> Blueprint:
         found, more = fleet.search(who, asked)
         now = fleet.now()
         return json_answer({"object": "list", "data": [as_json(record, now) for record in found], "has_more": more})
-
-    @views.after_request
-    def no_store(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        return response
 
     @views.post("/v1/api-keys/bulk-revoke")
     def bulk_revoke() -> Response:

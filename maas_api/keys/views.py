@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.keys import duration, schemas, shapes
-from maas_api.keys.answers import json_answer, policy_is_400
+from maas_api.keys.answers import json_answer, never_kept, policy_is_400
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.records import as_json, timestamp
 from maas_api.keys.service import KeyService, Minted
@@ -19,6 +19,7 @@ from maas_api.keys.service import KeyService, Minted
 def blueprint(service: KeyService) -> Blueprint:
     """``/v1/api-keys`` and ``/v1/api-keys/{id}``."""
     views = Blueprint("keys", __name__)
+    never_kept(views)
     mint_body, rotate_body = schemas.MintBody(), schemas.RotateBody()
 
     @views.post("/v1/api-keys")

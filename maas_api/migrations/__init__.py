@@ -78,7 +78,7 @@ def upgrade(url: str) -> None:
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
-        database.close()
+        database.stop()
 
 
 def pending(url: str) -> list[str]:
@@ -97,7 +97,7 @@ def pending(url: str) -> list[str]:
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
-        database.close()
+        database.stop()
 
 
 def _done(connection: sa.Connection) -> set[str]:

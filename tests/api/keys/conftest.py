@@ -79,9 +79,9 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         "default_subscription": "default",
         "admin_users": "root",
         "validation_deadline_ms": "5000",
-        "last_used_flush_seconds": "0.05",
+        "last_used_flush_seconds": "0.2",
     }
     database = open_database(url)
     with serving(build(load(flags, {}))) as base, httpx.Client(base_url=base) as http:
         yield Api(http, database)
-    database.close()
+    database.stop()

@@ -66,7 +66,7 @@ def test_each_service_validates_and_revokes_what_the_other_minted(postgres: Post
     assert found is not None
     assert found["status"] == "revoked"
     reader.close()
-    database.close()
+    database.stop()
 
 
 def test_migrating_twice_changes_nothing(postgres: PostgresServer) -> None:
