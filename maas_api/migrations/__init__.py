@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from maas_api.keys.database import open_database
+from maas_api.keys.database import Database, open_database
 
 VERSION_TABLE = "maas_schema_version"
 GO_VERSION = 6
 """The version of the Go service's migrations that this service knows."""
 
 _LOCK = 0x6D616173_6B657973  # "maaskeys"
+_LOCK_POLL_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -73,8 +75,8 @@ def upgrade(url: str) -> None:
                 _check(connection)
                 command.upgrade(_config(connection), "head")
                 connection.commit()
-            if database.postgres:
-                _concurrent_indexes(connection)
+                if database.postgres:
+                    _concurrent_indexes(database)
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
@@ -119,12 +121,20 @@ def _config(connection: sa.Connection) -> Config:
 
 @contextmanager
 def _alone(connection: sa.Connection) -> Iterator[None]:
-    """Hold the one lock of migrations. On SQLite the transaction is the lock: it begins IMMEDIATE."""
+    """Hold the one lock of migrations. On SQLite the transaction is the lock: it begins IMMEDIATE.
+
+    The lock is asked for again and again and never waited for inside a statement: a waiting statement holds a
+    snapshot, and whoever has the lock may be building an index CONCURRENTLY, which waits for every snapshot to end.
+    """
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-    connection.commit()
+    while True:
+        got = connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar()
+        connection.rollback()
+        if got:
+            break
+        time.sleep(_LOCK_POLL_SECONDS)
     try:
         yield
     finally:
@@ -162,16 +172,14 @@ def _check(connection: sa.Connection) -> None:
         _log.warning("database is newer than this service knows", extra={"version": version, "known": GO_VERSION})
 
 
-def _concurrent_indexes(connection: sa.Connection) -> None:
+def _concurrent_indexes(database: Database) -> None:
     """Indexes on the Go service's table, made without blocking its writes. Each start looks, as that service does.
 
     An index that an interrupted build left invalid is dropped and made anew.
     """
     from maas_api.migrations.indexes import POSTGRES  # beside the revisions, so that they are reviewed together
 
-    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-    try:
+    with database.reading() as connection:
         for name, definition in POSTGRES:
             found = connection.execute(
                 sa.text(
@@ -186,8 +194,6 @@ def _concurrent_indexes(connection: sa.Connection) -> None:
             if found is False:
                 connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             connection.exec_driver_sql(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON api_keys {definition}")
-    finally:
-        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
 
 
 def _first_line(fault: sa.exc.DBAPIError) -> str:
