@@ -64,7 +64,7 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
 
 
 def caller_rules(options: Options) -> Manifest:
-    """Who may pass, whatever the route: a key that the callback calls valid, or a reviewed token; no forged identity."""
+    """Who may pass, on any route: a key that the callback calls valid, or a reviewed token; no forged identity."""
     return {
         "authentication": _authentication(options),
         "metadata": {CALLBACK: _callback(options)},
