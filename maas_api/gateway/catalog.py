@@ -46,23 +46,10 @@ class ModelsByPath:
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._snapshot = snapshot
-        self._known: tuple[Snapshot | None, dict[str, frozenset[str]]] = (None, {})
 
     def __call__(self, path: str) -> Collection[str]:
         """Every id and alias of the model whose ``/<namespace>/<name>/`` the path starts with; empty for none."""
-        snapshot = self._snapshot()
-        seen, ids = self._known
-        if seen is not snapshot:
-            ids = _ids_by_prefix(snapshot)
-            self._known = (snapshot, ids)  # one reference, so that threads see both or neither
         parts = path.split("/", 3)
-        return ids.get(f"/{parts[1]}/{parts[2]}/", frozenset()) if len(parts) == 4 else frozenset()
-
-
-def _ids_by_prefix(snapshot: Snapshot) -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for entry in snapshot.entries:
-        if entry.local is not None:
-            prefix = entry.local.path_prefix
-            found[prefix] = found.get(prefix, frozenset()) | {entry.id, *entry.aliases}
-    return found
+        if len(parts) != 4:
+            return frozenset()
+        return self._snapshot().by_prefix.get(f"/{parts[1]}/{parts[2]}/", frozenset())

@@ -105,6 +105,9 @@ class Catalog:
         self._rows_of: dict[_Place, tuple[Row, ...]] = {}
         self._rows: list[Row] = []
         self._ids: Counter[str] = Counter()
+        self._restricted = 0  # rows that name groups
+        self._served_at: dict[str, dict[_Place, frozenset[str]]] = {}
+        self._by_prefix: dict[str, frozenset[str]] = {}
         self._problems: dict[_Place, tuple[Problem, ...]] = {}
         self._omissions: dict[_Place, tuple[Omission, ...]] = {}
         for number, store in enumerate(self._stores):
@@ -198,6 +201,8 @@ class Catalog:
             tuple(self._rows),
             (*problems, *self._duplicates()),
             tuple(omissions),
+            plain=len(self._rows) == len(self._ids) and not self._restricted,
+            by_prefix=dict(self._by_prefix),
         )
         fresh.view(PUBLIC)  # encoded here, so that no request pays for it
         old, self._snapshot = self._snapshot, fresh
@@ -269,14 +274,32 @@ class Catalog:
             self._ids[row.entry.id] -= 1
             if not self._ids[row.entry.id]:
                 del self._ids[row.entry.id]
+            self._restricted -= bool(row.entry.groups)
+            if row.entry.local is not None:
+                self._serve(row.entry.local.path_prefix, place, None)
         rows = tuple(Row(rank(entry), entry, openai(entry)) for entry in mapped.entries)
         for row in rows:
             insort(self._rows, row, key=_rank)
             self._ids[row.entry.id] += 1
+            self._restricted += bool(row.entry.groups)
+            if row.entry.local is not None:
+                self._serve(row.entry.local.path_prefix, place, frozenset((row.entry.id, *row.entry.aliases)))
         if rows:
             self._rows_of[place] = rows
         _set(self._problems, place, mapped.problems)
         _set(self._omissions, place, mapped.omissions)
+
+    def _serve(self, prefix: str, place: _Place, names: frozenset[str] | None) -> None:
+        """Note the names an object answers to at a path (None: it is gone). Two feeds may know one object."""
+        holders = self._served_at.setdefault(prefix, {})
+        if names is None:
+            holders.pop(place, None)
+        else:
+            holders[place] = names
+        if holders:
+            self._by_prefix[prefix] = frozenset().union(*holders.values())
+        else:
+            del self._served_at[prefix], self._by_prefix[prefix]
 
     def _duplicates(self) -> list[Problem]:
         """One problem for each entry whose id an earlier one has."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -77,7 +78,10 @@ class View:
 class Snapshot:
     """Entries in order, what is wrong, what was left out, and what a gateway needs.
 
-    ``version`` counts published states of this process, from 0 for the empty state before the first build.
+    ``version`` counts published states of this process, from 0 for the empty state before the first build. ``rows``
+    are in :func:`rank` order. ``plain``: no id occurs twice and no entry is restricted to groups, so that the common
+    view is all of them; thousands of rows need not be looked at after every change. ``by_prefix``: the ids and
+    aliases of the local models by the path prefix that leads to them.
     """
 
     def __init__(
@@ -86,11 +90,16 @@ class Snapshot:
         rows: tuple[Row, ...],
         problems: tuple[Problem, ...] = (),
         omissions: tuple[Omission, ...] = (),
+        *,
+        plain: bool = False,
+        by_prefix: Mapping[str, frozenset[str]] = MappingProxyType({}),
     ) -> None:
         self.version = version
         self.rows = rows
         self.problems = problems
         self.omissions = omissions
+        self.plain = plain
+        self.by_prefix = by_prefix
         self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS)
         self._lock = threading.Lock()
 
@@ -102,6 +111,8 @@ class Snapshot:
     @cached_property
     def groups(self) -> frozenset[str]:
         """Every group that some entry is restricted to."""
+        if self.plain:
+            return frozenset()
         restricted = [row.entry.groups for row in self.rows if row.entry.groups]
         return frozenset().union(*restricted) if restricted else frozenset()
 
@@ -135,7 +146,7 @@ class Snapshot:
 
     @cached_property
     def _public(self) -> View:
-        return View(tuple(self._visible(PUBLIC)))
+        return View(self.rows if self.plain else tuple(self._visible(PUBLIC)))
 
     def _visible(self, scope: Scope) -> Iterator[Row]:
         rows: Sequence[Row] = self.rows if scope.models is None else self._matching(scope.models)

@@ -166,6 +166,28 @@ def test_a_gateway_learns_providers_and_addresses(world: World) -> None:
     assert snapshot.local_models == (("opt", "llm", "/llm/opt/", "http://10.0.0.1:8000"),)
 
 
+def test_a_path_leads_to_every_name_of_its_model(world: World) -> None:
+    world.services.upsert(service("opt", model="facebook/opt-125m", adapters=["sql"]))
+    assert world.catalog.build().by_prefix == {"/llm/opt/": {"facebook/opt-125m", "sql"}}
+    world.services.upsert(service("opt", model="renamed"))
+    assert world.catalog.build().by_prefix == {"/llm/opt/": {"renamed"}}
+    world.services.delete(("llm", "opt"))
+    assert world.catalog.build().by_prefix == {}
+
+
+def test_one_object_known_from_two_feeds_stays_while_one_of_them_has_it() -> None:
+    stores = ObjectStore(LLM_INFERENCE_SERVICE), ObjectStore(LLM_INFERENCE_SERVICE)
+    catalog = Catalog(gateway=Gateway(GATEWAY, GATEWAY_NAMESPACE), registry=("n", "r"), stores=stores)
+    for store in stores:
+        store.upsert(service("opt", model="m"))
+    assert [row.entry.id for row in catalog.build().view(PUBLIC).rows] == ["m"]
+    stores[0].delete(("llm", "opt"))
+    snapshot = catalog.build()
+    assert [row.entry.id for row in snapshot.view(PUBLIC).rows] == ["m"]
+    assert snapshot.by_prefix == {"/llm/opt/": {"m"}}
+    assert not snapshot.problems
+
+
 def test_the_same_content_has_the_same_tag_in_every_process(world: World) -> None:
     objects = [service(f"s{number}", model=f"m{number}") for number in range(50)]
     world.services.replace(objects)
