@@ -1,6 +1,7 @@
 """Platform tokens: who presents one. A static file on a laptop, TokenReview on a cluster.
 
-Only the SHA-256 of a token is held or used as a cache key.
+Only the SHA-256 of a token is compared or used as a cache key. A static token has no shape of its own to be known by,
+so the redactor of log lines is told it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cachetools import TTLCache
 
 from maas_api.config import ConfigError
 from maas_api.identity.headers import Identity
+from maas_api.observability.redaction import REDACTOR
 
 REVIEW_TTL_SECONDS = 30.0
 """How long a reviewed token is believed; the bound within which a deleted service account stops working."""
@@ -100,6 +102,7 @@ def _user(entry: Any, where: str) -> tuple[str, Identity]:
         raise ConfigError(f"{where}: username must be non-blank text")
     if not isinstance(groups, list) or not groups or not all(isinstance(name, str) and name.strip() for name in groups):
         raise ConfigError(f"{where}: groups must be a list of at least one non-blank name")
+    REDACTOR.remember(token)
     return _digest(token), Identity(username.strip(), tuple(name.strip() for name in groups))
 
 

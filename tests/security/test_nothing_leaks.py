@@ -1,0 +1,146 @@
+"""The leak test: one key and one platform token are driven through every route and every error, then everything that
+came out of the service (log lines at debug level, metrics, traces, the database's files) is searched for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import httpx
+import pytest
+import yaml
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from maas_api.keys.format import hash_key
+from tests.support.contract import document
+from tests.support.process import USER, Running, running
+from tests.support.wait import until
+
+TOKEN = "platform-token-of-alice-0123456789"
+PROVIDER = "sk-ant-" + "api03-" + "Qw3" * 20
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps every exported batch as bytes."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name for it
+        self.received.append(request.SerializeToString())
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[tuple[Collector, int]]:
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    found = Collector()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(found, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield found, port
+    server.stop(0)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, collector: tuple[Collector, int]) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("leaks")
+    tokens = folder / "tokens.yaml"
+    tokens.write_text(yaml.safe_dump([{"token": TOKEN, "username": "alice", "groups": ["users"]}]))
+    flags = (
+        "--workers", "1", "--log-level", "debug", "--access-log-sample", "1", "--tokens-file", str(tokens),
+        "--last-used-flush-seconds", "0.1",
+        "--otel-exporter-otlp-endpoint", f"http://127.0.0.1:{collector[1]}", "--otel-exporter-otlp-insecure",
+    )  # fmt: skip
+    with running(folder, *flags) as started:
+        yield started
+
+
+def _operations() -> list[tuple[str, str]]:
+    paths = document()["paths"]
+    methods = ("get", "post", "put", "patch", "delete")
+    return [(method.upper(), path) for path, item in paths.items() for method in item if method in methods]
+
+
+def _drive(client: httpx.Client, key: str, key_id: str, key_hash: str) -> None:
+    """Every operation of the contract, and paths of none, with the secrets wherever a caller might put them."""
+    secrets = (key, key_hash, TOKEN, PROVIDER)
+    for secret in secrets:
+        bodies: list[Any] = [
+            {"key": secret},
+            {"name": secret, "description": secret, "labels": {secret[:60]: secret}, "expiresIn": secret},
+            {"filters": {"username": secret, "status": [secret]}, "sort": {"by": secret}, secret: secret},
+            {"username": "u", "groups": [secret], "requestedSubscription": secret, "requestedModel": secret},
+        ]
+        wheres = [
+            {"Authorization": f"Bearer {secret}"},
+            {"X-API-Key": secret, "Cookie": f"session={secret}"},
+            {"X-Request-ID": secret, "traceparent": secret, "X-MaaS-Subscription": secret},
+            {"X-MaaS-Username": "alice", "X-MaaS-Group": json.dumps([secret])},
+            {**USER, "Authorization": f"Bearer {secret}", "X-MaaS-Models": json.dumps([secret]), "Origin": secret},
+        ]
+        for method, template in [*_operations(), ("GET", "/nowhere/{x}"), ("POST", "/internal/v1/nothing")]:
+            for part in {quote(secret, safe=""), key_id}:
+                path = template
+                for name in _placeholders(template):
+                    path = path.replace(name, part)
+                for number, headers in enumerate(wheres):
+                    body = bodies[number % len(bodies)]
+                    client.request(method, f"{path}?key={secret}&{secret}=1", headers=headers, json=body)
+                client.request(method, path, headers=USER, content=b'{"key":"' + secret.encode())
+                client.request(method, path, headers=USER, content=json.dumps({"name": [secret]}))
+        for path in ("/v1/models", "/external/openai/v1/chat/completions", "/llm/none/v1/models", f"/x/{secret}"):
+            for headers in wheres:
+                client.request("POST", "/internal/v1/authz" + path, headers=headers, json={"model": secret})
+        client.get("/health", headers={"Authorization": f"Bearer {secret}"}, params={"a": secret * 50})
+
+
+def _placeholders(template: str) -> list[str]:
+    return ["{" + part.partition("}")[0] + "}" for part in template.split("{")[1:]]
+
+
+def test_no_secret_comes_out_anywhere(service: Running, collector: tuple[Collector, int]) -> None:
+    minted = httpx.post(service.url + "/v1/api-keys", json={"name": "leaks"}, headers=USER).json()
+    key, key_id = minted["key"], minted["id"]
+    key_hash = hash_key(key)
+    assert key_hash is not None
+    secret_half = key.partition("_")[2]
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        assert client.post("/internal/v1/api-keys/validate", json={"key": key}).json()["valid"] is True
+        _drive(client, key, key_id, key_hash)
+    assert service.stop() == 0
+
+    folder = service.output.parent
+    outputs = {"log": service.output.read_bytes(), "traces": b"".join(collector[0].received)}
+    for path in folder.glob("keys.db*"):
+        outputs[path.name] = path.read_bytes()
+    found = [
+        f"{name} of {kind}"
+        for kind, output in outputs.items()
+        for name, secret in {"key": key, "secret half": secret_half, "token": TOKEN, "provider key": PROVIDER}.items()
+        if secret.encode() in output and not (kind.startswith("keys.db") and name in ("token", "provider key"))
+    ]
+    found += [f"hash of {kind}" for kind in ("log", "traces") if key_hash.encode() in outputs[kind]]
+    assert not found
+    lines = [json.loads(line) for line in outputs["log"].splitlines()]
+    assert sum(line["message"] == "request completed" for line in lines) > 500, "the drive was logged"
+    assert b"GET /v1/models" in outputs["traces"], "the drive was traced"
+
+
+def test_metrics_hold_no_secret_however_it_was_sent(service: Running, tmp_path: Path) -> None:
+    with running(tmp_path, "--workers", "1") as fresh:
+        minted = httpx.post(fresh.url + "/v1/api-keys", json={"name": "leaks"}, headers=USER).json()
+        key = minted["key"]
+        with httpx.Client(base_url=fresh.url, timeout=30) as client:
+            _drive(client, key, minted["id"], hash_key(key) or "")
+        until(lambda: fresh.metric("maas_api_http_requests_total") > 500, what="the drive was counted")
+        page = httpx.get(f"http://127.0.0.1:{fresh.metrics_port}/metrics").text
+    for secret in (key, key.partition("_")[2], hash_key(key) or key, TOKEN, PROVIDER, minted["id"]):
+        assert secret not in page
+    assert page.count("\n") < 3000, "callers must not be able to add series"
