@@ -70,13 +70,12 @@ def upgrade(url: str) -> None:
     """Bring the database at ``url`` to the newest schema. Raises MigrationError."""
     database = open_database(url, statement_seconds=None)
     try:
-        with database.engine.connect() as connection:
-            with _alone(connection):
-                _check(connection)
-                command.upgrade(_config(connection), "head")
-                connection.commit()
-                if database.postgres:
-                    _concurrent_indexes(database)
+        with database.engine.connect() as connection, _alone(connection):
+            _check(connection)
+            command.upgrade(_config(connection), "head")
+            connection.commit()
+            if database.postgres:
+                _concurrent_indexes(database)
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
