@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Route = dict[str, Any]
 
 
-def upstream(route: Route, path: str) -> str | None:
-    """The path that the backend receives for a request path, or None where no rule matches.
+def upstream(routes: Iterable[Route], path: str) -> str | None:
+    """The path that the backend receives for a request path, or None where no rule of any route matches.
 
     An exact match wins, then the longest prefix. A prefix matches whole elements: ``/v1`` matches ``/v1`` and
     ``/v1/x``, not ``/v1x``.
     """
     best: tuple[tuple[bool, int], dict[str, Any], str] | None = None
-    for rule in route["spec"]["rules"]:
+    for rule in (rule for route in routes for rule in route["spec"]["rules"]):
         for match in rule.get("matches", [{"path": {"type": "PathPrefix", "value": "/"}}]):
             kind, value = match["path"]["type"], match["path"]["value"]
             exact = kind == "Exact"
