@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ def document() -> dict[str, Any]:
     """The whole of openapi.yaml."""
     loaded: dict[str, Any] = yaml.safe_load((_ROOT / "openapi.yaml").read_text())
     return loaded
+
+
+def operation(method: str, path: str) -> dict[str, Any] | None:
+    """The operation that a concrete path means: a literal template wins over one with parameters. None without one."""
+    best: tuple[int, str] | None = None
+    for template in document()["paths"]:
+        pattern = "".join(
+            f"(?:{part})" if index % 2 else re.escape(part)
+            for index, part in enumerate(re.sub(r"\{\w+\}", "\0.+\0", template).split("\0"))
+        )
+        rank = (-template.count("{"), template)
+        if re.fullmatch(pattern, path) and (best is None or rank > best):
+            best = rank
+    found: dict[str, Any] | None = document()["paths"][best[1]].get(method.lower()) if best else None
+    return found
 
 
 def check(method: str, template: str, status: int, body: Any) -> None:

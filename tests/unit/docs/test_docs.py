@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema
@@ -19,6 +21,7 @@ from click.testing import CliRunner
 
 from maas_api.cli import main
 from maas_api.config import Settings
+from maas_api.models import registry
 from tests.support import contract
 from tests.support.httproute import upstream
 from tests.support.kubernetes import KUBECTL, PATCHES, ROOT, built, complaints, find, kubectl, objects
@@ -32,11 +35,17 @@ COMMANDS = [command for name, text in TEXTS.items() for command in commands(name
 # -- one check per program
 
 
+@functools.cache
+def parsed_by_kubectl(words: tuple[str, ...]) -> str:
+    """What kubectl has against the words, empty when it knows the command and all flags."""
+    done = subprocess.run([str(KUBECTL), *words, "--help"], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stderr
+
+
 def check_kubectl(command: Command, folder: Path) -> None:
     """Its flags are kubectl's, its folders build, its patches exist, and what it would create is valid."""
     words = list(command.words[1:])
-    done = subprocess.run([str(KUBECTL), *words, "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert parsed_by_kubectl(command.words[1:]) == ""
     for flag, value in itertools.pairwise(words):
         if flag == "-k":
             assert built(str(Path(value).relative_to("patches")))
@@ -93,7 +102,8 @@ def check_curl(command: Command, _folder: Path) -> None:
     address = urlsplit(next(word for word in words if word.startswith("https://")))
     assert address.netloc == "MAAS_HOST"
     method = words[words.index("-X") + 1] if "-X" in words else "GET"
-    reached = upstream(find(objects("overlays/openshift"), "HTTPRoute", "maas-api-route"), address.path)
+    routes = [item for item in objects("overlays/openshift") if item["kind"] == "HTTPRoute"]
+    reached = upstream(routes, address.path)
     if "/internal/" in address.path:
         assert reached is None
         return
@@ -126,6 +136,24 @@ CHECKS: dict[str, Callable[[Command, Path], None]] = {
 def test_every_command_is_one_that_works_as_written(command: Command, tmp_path: Path) -> None:
     assert command.program in CHECKS, f"{command}: a test must know how to check it"
     CHECKS[command.program](command, tmp_path)
+
+
+MANIFESTS = [
+    (f"{name}:{line}", document)
+    for name, text in TEXTS.items()
+    for line, language, content in blocks(text)
+    if language == "yaml"
+    for document in yaml.safe_load_all(content)
+]
+
+
+@pytest.mark.parametrize("manifest", [manifest for _, manifest in MANIFESTS], ids=[place for place, _ in MANIFESTS])
+def test_every_manifest_in_the_text_is_what_an_api_server_takes(manifest: dict[str, Any]) -> None:
+    assert complaints(manifest) == []
+    if manifest["kind"] == "ConfigMap":
+        mapped = registry.to_entries(manifest)
+        assert mapped.entries
+        assert mapped.problems == ()
 
 
 # -- what the prose refers to
