@@ -47,7 +47,8 @@ def maas_keys(session: Session) -> str:
         require(request.header("cookie") is None, f"{name} received a cookie")
     files = secrecy.in_files(session.keys, stack.folder)
     require(not files.places, f"a MaaS key is in: {', '.join(files.places)}")
-    return f"not in {len(received)} requests that providers and models received, nor in {files.looked_at} files"
+    observed = ", ".join(stack.simulators)  # what a real provider received only the provider knows
+    return f"not in {len(received)} requests received by {observed}; not in {files.looked_at} files"
 
 
 def _require_provider_saw_its_key(stack: Stack, name: str) -> None:
