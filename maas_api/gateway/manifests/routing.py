@@ -6,7 +6,8 @@ from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.resources import Manifest, resource, route_name, service_name
 from maas_api.gateway.providers import CREDENTIAL_HEADERS
 
-# The caller's credential and what the platform says about the caller; removed on the route, behind every policy.
+# The caller's credential and what the platform says about the caller; removed on the route, behind every policy. What
+# Envoy's router itself adds after that (x-envoy-*) only the upstream filters reach, so not where a key is literal.
 _NOT_FOR_PROVIDERS = (
     *CREDENTIAL_HEADERS,
     "x-maas-username",
@@ -15,7 +16,11 @@ _NOT_FOR_PROVIDERS = (
     "x-maas-models",
     "cookie",
     "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
     "x-real-ip",
+    "x-request-id",
 )
 
 
@@ -94,7 +99,7 @@ def _rule(options: Options, target: Target, match: Manifest, *, set_headers: tup
                 "type": "URLRewrite",
                 "urlRewrite": {
                     "hostname": target.host,
-                    "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": provider.base_path},
+                    "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": provider.base_path.rstrip("/") or "/"},
                 },
             },
             {"type": "RequestHeaderModifier", "requestHeaderModifier": headers},

@@ -1,0 +1,251 @@
+"""What Istio makes of the rendered resources, as Envoy configuration. Written from Istio's documentation and behaviour.
+
+Covers what the resources use: ExternalName aliases, ServiceEntry, DestinationRule TLS, HTTPRoute, EnvoyFilter patches
+of clusters, and external authorization, which is an extension provider's (AuthorizationPolicy CUSTOM) or whatever
+answers for Kuadrant (AuthPolicy).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+TYPE = "type.googleapis.com/"
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+EXT_AUTHZ = "envoy.filters.http.ext_authz"
+
+
+class Authorizer(NamedTuple):
+    """Who is asked: the ``http_service`` and other fields of Envoy's ext_authz, and where that service listens."""
+
+    settings: Json
+    address: tuple[str, int]
+
+
+class Mesh(NamedTuple):
+    """What is outside of the resources: where hosts really answer, and files in the gateway's pods."""
+
+    connect: Mapping[str, tuple[str, int]]
+    authorizer: Authorizer
+    file: Callable[[str], str]
+    """A path in a pod, or ``system`` for the public CAs, as a path here."""
+
+
+def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Path) -> Json:
+    """The bootstrap of a gateway that these resources were applied to."""
+    clusters = [_patched(cluster, manifests) for cluster in _clusters(manifests, mesh)]
+    clusters.append(_cluster("authorizer", mesh.authorizer.address))
+    manager = {
+        "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "use_remote_address": True,
+        "normalize_path": True,
+        "route_config": {
+            "name": "http.80",
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(_routes(manifests))}],
+        },
+        "http_filters": [
+            {
+                "name": EXT_AUTHZ,
+                "typed_config": {
+                    "@type": f"{TYPE}envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+                    "transport_api_version": "V3",
+                    **mesh.authorizer.settings,
+                },
+            },
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{TYPE}envoy.extensions.filters.http.router.v3.Router"},
+            },
+        ],
+    }
+    return {
+        "node": {"id": "gateway", "cluster": "gateway"},
+        "admin": {"address": {"pipe": {"path": str(admin_socket)}}},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "gateway",
+                    "address": _socket(("127.0.0.1", 0)),
+                    "filter_chains": [
+                        {
+                            "filters": [
+                                {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+                            ]
+                        }
+                    ],
+                }
+            ],
+            "clusters": _with_files(clusters, mesh.file),
+        },
+    }
+
+
+def of_kind(manifests: Sequence[Json], kind: str) -> list[Json]:
+    """The manifests of a kind."""
+    return [item for item in manifests if item["kind"] == kind]
+
+
+def _clusters(manifests: Sequence[Json], mesh: Mesh) -> Iterator[Json]:
+    rules = {
+        item["spec"]["host"]: item["spec"]["trafficPolicy"]["tls"] for item in of_kind(manifests, "DestinationRule")
+    }
+    for entry in of_kind(manifests, "ServiceEntry"):
+        for host in entry["spec"]["hosts"]:
+            for port in entry["spec"]["ports"]:
+                cluster = _cluster(f"outbound|{port['number']}||{host}", mesh.connect[host])
+                tls = rules.get(host, {"mode": "DISABLE"})
+                if tls["mode"] == "SIMPLE":
+                    cluster["transport_socket"] = _tls(tls)
+                yield cluster
+
+
+def _cluster(name: str, address: tuple[str, int]) -> Json:
+    """As Istio makes one: HTTP/1.1 unless a port's name says otherwise."""
+    options = {"@type": TYPE + HTTP_OPTIONS, "explicit_http_config": {"http_protocol_options": {}}}
+    endpoint = {"endpoint": {"address": _socket(address)}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {HTTP_OPTIONS: options},
+    }
+
+
+def _socket(address: tuple[str, int]) -> Json:
+    return {"socket_address": {"address": address[0], "port_value": address[1]}}
+
+
+def _tls(tls: Json) -> Json:
+    names = [{"san_type": "DNS", "matcher": {"exact": name}} for name in tls.get("subjectAltNames", ())]
+    validation = {"trusted_ca": {"filename": tls["caCertificates"]}, "match_typed_subject_alt_names": names}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{TYPE}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": tls["sni"],
+            "common_tls_context": {"validation_context": validation},
+        },
+    }
+
+
+def _patched(cluster: Json, manifests: Sequence[Json]) -> Json:
+    """EnvoyFilter patches. An ``Any`` in a map is not merged: the patch's takes its place."""
+    _, port, _, host = cluster["name"].split("|")
+    found = copy.deepcopy(cluster)
+    for item in of_kind(manifests, "EnvoyFilter"):
+        for patch in item["spec"]["configPatches"]:
+            where = patch["match"]["cluster"]
+            if patch["applyTo"] != "CLUSTER" or (where["service"], str(where["portNumber"])) != (host, port):
+                continue
+            assert patch["patch"]["operation"] == "MERGE"
+            for key, value in patch["patch"]["value"].items():
+                found[key] = {**found[key], **value}
+    return found
+
+
+def _routes(manifests: Sequence[Json]) -> Iterator[Json]:
+    aliases = {item["metadata"]["name"]: item["spec"]["externalName"] for item in of_kind(manifests, "Service")}
+    for item in of_kind(manifests, "HTTPRoute"):
+        # More header matches come first (Gateway API, HTTPRouteRule), then the order of the rules.
+        for rule in sorted(item["spec"]["rules"], key=lambda rule: -len(rule["matches"][0].get("headers", ()))):
+            for match in rule["matches"]:
+                yield _route(rule, match, aliases, asked=_is_asked(item, match, manifests))
+
+
+def _route(rule: Json, match: Json, aliases: Mapping[str, str], *, asked: bool) -> Json:
+    (backend,) = rule["backendRefs"]
+    prefix = match["path"]["value"]
+    action: Json = {
+        "cluster": f"outbound|{backend['port']}||{aliases[backend['name']]}",
+        "timeout": rule["timeouts"]["request"],
+    }
+    route: Json = {"match": {"path_separated_prefix": prefix}, "route": action}
+    if "headers" in match:
+        route["match"]["headers"] = [
+            {"name": header["name"], "string_match": {"safe_regex": {"regex": header["value"]}}}
+            for header in match["headers"]
+        ]
+    for item in rule["filters"]:
+        if item["type"] == "URLRewrite":
+            action["host_rewrite_literal"] = item["urlRewrite"]["hostname"]
+            replacement = item["urlRewrite"]["path"]["replacePrefixMatch"].rstrip("/") + "/"
+            action["regex_rewrite"] = {
+                "pattern": {"regex": f"^{re.escape(prefix)}/*"},
+                "substitution": replacement,
+            }
+        elif item["type"] == "RequestHeaderModifier":
+            modifier = item["requestHeaderModifier"]
+            route["request_headers_to_remove"] = modifier["remove"]
+            route["request_headers_to_add"] = [
+                {
+                    "header": {"key": header["name"], "value": header["value"]},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+                for header in modifier.get("set", ())
+            ]
+        else:
+            route["response_headers_to_remove"] = item["responseHeaderModifier"]["remove"]
+    if not asked:
+        disabled = {"@type": f"{TYPE}envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
+        route["typed_per_filter_config"] = {EXT_AUTHZ: disabled}
+    return route
+
+
+def _is_asked(route: Json, match: Json, manifests: Sequence[Json]) -> bool:
+    """Whether a policy covers everything that this match lets through."""
+    prefix = match["path"]["value"]
+    for item in of_kind(manifests, "AuthPolicy"):
+        if item["spec"]["targetRef"]["name"] == route["metadata"]["name"]:
+            return True
+    for item in of_kind(manifests, "AuthorizationPolicy"):
+        paths = {path for rule in item["spec"]["rules"] for to in rule["to"] for path in to["operation"]["paths"]}
+        if item["spec"]["action"] == "CUSTOM" and {prefix, f"{prefix}/*"} <= paths:
+            return True
+    return False
+
+
+def _with_files(value: Any, file: Callable[[str], str]) -> Any:
+    """Every path in a pod as one here."""
+    if isinstance(value, dict):
+        return {
+            key: file(item) if key in ("filename", "path") and isinstance(item, str) else _with_files(item, file)
+            for key, item in value.items()
+        }
+    return [_with_files(item, file) for item in value] if isinstance(value, list) else value
+
+
+def from_extension_provider(provider: Json, address: tuple[str, int]) -> Authorizer:
+    """The ext_authz that Istio configures for an ``envoyExtAuthzHttp`` extension provider."""
+
+    def exactly(names: Sequence[str]) -> Json:
+        return {"patterns": [{"exact": name} for name in names]}
+
+    body = provider["includeRequestBodyInCheck"]
+    settings = {
+        "failure_mode_allow": provider["failOpen"],
+        "status_on_error": {"code": int(provider["statusOnError"])},
+        "allowed_headers": exactly(provider["includeRequestHeadersInCheck"]),
+        "with_request_body": {
+            "max_request_bytes": body["maxRequestBytes"],
+            "allow_partial_message": body["allowPartialMessage"],
+        },
+        "http_service": {
+            "server_uri": {
+                "uri": f"http://{provider['service']}",
+                "cluster": "authorizer",
+                "timeout": provider["timeout"],
+            },
+            "path_prefix": provider["pathPrefix"],
+            "authorization_response": {
+                "allowed_upstream_headers": exactly(provider["headersToUpstreamOnAllow"]),
+                "allowed_client_headers": exactly(provider["headersToDownstreamOnDeny"]),
+            },
+        },
+    }
+    return Authorizer(settings, address)
