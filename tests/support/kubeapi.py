@@ -3,6 +3,7 @@
 It keeps objects and the history of their changes under one counter, as etcd does. A list is paged and names the
 counter's value; a watch replays the history after its resourceVersion and then follows; a version from before
 :meth:`KubeApi.compact` is 410. Faults are queued by :meth:`KubeApi.inject` and used up one request at a time.
+Every request is put to ``authorize(method, path, query)`` first; a no is 403.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import yaml
 
 from maas_api.kube.objects import KINDS, Kind
 
@@ -67,6 +71,7 @@ class KubeApi:
         self.bookmarks = True
         self.answers: dict[str, Callable[[Any], Any]] = {}
         self.secrets: dict[tuple[str, str], dict[str, str]] = {}
+        self.authorize: Callable[[str, str, Mapping[str, str]], bool] = lambda method, path, query: True
         self.closing = False
         self.url = ""
 
@@ -160,6 +165,21 @@ def running(api: KubeApi) -> Iterator[str]:
         thread.join(5)
 
 
+def kubeconfig(api: KubeApi, folder: Path, **user: Any) -> Path:
+    """A kubeconfig file in ``folder`` that leads to the running API, with these fields for its user."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {"server": api.url}}],
+        "users": [{"name": "test", "user": user}],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -199,7 +219,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         parts = url.path.strip("/").split("/")
         self.api.authorizations.append(self.headers.get("Authorization") or "")
-        if "secrets" in parts:
+        if not self.api.authorize("GET", url.path, query):
+            self._status(403)
+        elif "secrets" in parts:
             self._secret(parts)
         elif len(parts) <= 3 and parts[0] == "apis":
             self._discover(parts)
@@ -207,11 +229,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._resource(parts, query)
 
     def do_POST(self) -> None:
-        plural = urlsplit(self.path).path.rpartition("/")[2]
+        path = urlsplit(self.path).path
+        plural = path.rpartition("/")[2]
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.api.requests[f"post {plural}"] += 1
         fault = self.api.fault("post", plural, {})
-        if fault is not None:
+        if not self.api.authorize("POST", path, {}):
+            self._status(403)
+        elif fault is not None:
             self._status(fault.status, fault.retry_after)
         elif plural in self.api.answers:
             self._json(201, self.api.answers[plural](body))

@@ -50,6 +50,26 @@ def find(items: list[Object], kind: str, name: str) -> Object:
     return found
 
 
+def environment(deployment: Object, folder: Path) -> dict[str, str]:
+    """A container's variables as its process would see them; mounted files appear under ``folder``."""
+    spec = deployment["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    mounts = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
+    found = {}
+    for item in container["env"]:
+        value = item.get("value")
+        if value is None:
+            assert item["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+            value = deployment["metadata"]["namespace"]
+        if any(value.startswith(mount + "/") for mount in mounts):
+            file = folder / value.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("postgresql://maas@database/maas")
+            value = str(file)
+        found[item["name"]] = value
+    return found
+
+
 def complaints(manifest: Mapping[str, Any]) -> list[str]:
     """Why an API server would refuse (or silently cut) this manifest, empty when it would take it as it is.
 

@@ -10,30 +10,11 @@ import pytest
 from maas_api import config
 from maas_api.config import Settings
 from maas_api.kube import permissions
-from tests.support.kubernetes import PATCHES, Object, complaints, find, objects
+from tests.support.kubernetes import PATCHES, Object, complaints, environment, find, objects
+from tests.support.rbac import Right, granted
 from tests.unit.patches.existing import deployment as existing
 
 SERVING = ["openshift", "istio"]
-
-
-def environment(deployment: Object, folder: Path) -> dict[str, str]:
-    """A container's variables as its process would see them; mounted files appear under ``folder``."""
-    spec = deployment["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    mounts = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
-    found = {}
-    for item in container["env"]:
-        value = item.get("value")
-        if value is None:
-            assert item["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
-            value = deployment["metadata"]["namespace"]
-        if any(value.startswith(mount + "/") for mount in mounts):
-            file = folder / value.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("postgresql://maas@database/maas")
-            value = str(file)
-        found[item["name"]] = value
-    return found
 
 
 def settings(deployment: Object, folder: Path) -> Settings:
@@ -68,29 +49,6 @@ def test_the_service_watches_the_gateway_that_its_route_hangs_on(overlay: str, t
     chosen = settings(installed(overlay), tmp_path)
     (parent,) = find(objects(f"overlays/{overlay}"), "HTTPRoute", "maas-api-route")["spec"]["parentRefs"]
     assert (chosen.gateway_name, chosen.gateway_namespace) == (parent["name"], parent["namespace"])
-
-
-Right = tuple[str, str, str, str | None, str | None]
-"""API group, resource, verb, namespace (None: everywhere), object name (None: any)."""
-
-
-def granted(items: list[Object]) -> set[Right]:
-    """What the roles bound to the service's account allow."""
-    found: set[Right] = set()
-    for binding in items:
-        if binding["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
-            continue
-        role = find(items, binding["roleRef"]["kind"], binding["roleRef"]["name"])
-        where = binding["metadata"].get("namespace") if binding["kind"] == "RoleBinding" else None
-        for rule in role["rules"]:
-            found |= {
-                (group, resource, verb, where, name)
-                for group in rule["apiGroups"]
-                for resource in rule["resources"]
-                for verb in rule["verbs"]
-                for name in rule.get("resourceNames", [None])
-            }
-    return found
 
 
 def used(chosen: Settings) -> set[Right]:
