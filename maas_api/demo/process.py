@@ -18,13 +18,16 @@ class StartError(Exception):
 
 
 class Child:
-    """One program, its descendants and its log file. ``start`` again after ``stop`` appends to the same log."""
+    """One program, its descendants and its log file. ``start`` again after ``stop`` appends to the same log.
+
+    ``environment`` is all that it inherits.
+    """
 
     def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +48,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
 

@@ -87,6 +87,7 @@ def test_kept_running_it_gives_a_machine_what_it_needs_and_ends_on_a_signal(star
     process = start("--keep", "--output", "json", "--quiet")
     found = read_json(process)
     assert found["passed"] is True
+    assert found["seconds"] < 60
     assert [model["status"] for model in found["models"]] == ["PASS"] * 3
     client = Client(found["gateway"])
     assert client.call("GET", "/v1/models", credential=found["key"]).status == 200

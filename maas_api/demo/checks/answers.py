@@ -36,10 +36,11 @@ def streaming(session: Session) -> str:
 
 def _separate(call: Call, streamed: Streamed, *, simulated: bool) -> str:
     count = len(streamed.pieces)
-    typical = statistics.median(streamed.gaps) if streamed.gaps else 0.0
-    shown = f"{call.label}: {count} chunks, {typical * 1000:.0f} ms apart"
+    # The mean, not the median: on a busy machine this reader is late for some chunks and early for the next.
+    apart = statistics.fmean(streamed.gaps) if streamed.gaps else 0.0
+    shown = f"{call.label}: {count} chunks, {apart * 1000:.0f} ms apart"
     require(count >= 2, f"{shown}: expected several")
     if simulated:
         require(count >= 4, f"{shown}: expected at least 4")
-        require(typical >= PAUSE / 2, f"{shown}: the sender pauses {PAUSE * 1000:.0f} ms, so something holds them back")
+        require(apart >= PAUSE / 2, f"{shown}: the sender pauses {PAUSE * 1000:.0f} ms, so something holds them back")
     return shown
