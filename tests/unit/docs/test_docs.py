@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from maas_api.cli import main
 from maas_api.config import Settings
+from maas_api.gateway.providers import PATH_ROOT, entry_for
 from maas_api.models import registry
 from tests.support import contract
 from tests.support.httproute import upstream
@@ -49,8 +50,12 @@ def check_kubectl(command: Command, folder: Path) -> None:
     for flag, value in itertools.pairwise(words):
         if flag == "-k":
             assert built(str(Path(value).relative_to("patches")))
-        if flag in ("-f", "--patch-file") and value != "-":
+        if flag == "--patch-file":
             assert (ROOT / value).is_file(), value
+        if flag == "-f":
+            assert value in ("-", "registry.yaml"), value
+        if flag == "-p":
+            assert PATCHED[words[words.index("patch") + 1]](json.loads(value)) == []
     bare = [word for word in words if not word.startswith("-")]
     if "create" in bare and "token" not in bare:
         authority = trustme.CA().issue_cert("gateway.example")
@@ -60,6 +65,18 @@ def check_kubectl(command: Command, folder: Path) -> None:
         made = yaml.safe_load(kubectl(*local, "--dry-run=client", "-o", "yaml"))
         made["metadata"].pop("creationTimestamp", None)
         assert complaints(made) == []
+
+
+def _patched_gateway(change: dict[str, Any]) -> list[str]:
+    """What is wrong with a Gateway after a merge patch of its top-level fields of ``spec``."""
+    gateway = find(objects("overlays/istio"), "Gateway", "maas-default-gateway")
+    gateway["spec"] |= change["spec"]
+    reference = change["spec"]["infrastructure"]["parametersRef"]
+    find(objects("overlays/external-models"), reference["kind"], reference["name"])
+    return complaints(gateway)
+
+
+PATCHED = {"gateway": _patched_gateway}
 
 
 def check_oc(command: Command, _folder: Path) -> None:
@@ -90,10 +107,25 @@ def check_helm(command: Command, _folder: Path) -> None:
     assert yaml.safe_load((ROOT / values).read_text())["meshConfig"]["extensionProviders"]
 
 
-def check_maas_api(command: Command, _folder: Path) -> None:
-    """Its commands and options are ours."""
-    result = CliRunner().invoke(main, [*command.words[1:], "--help"])
+def check_maas_api(command: Command, folder: Path) -> None:
+    """Its commands and options are ours. What reads a registry or a key, and nothing else, is run."""
+    words = list(command.words[1:])
+    result = CliRunner().invoke(main, [*words, "--help"])
     assert result.exit_code == 0, result.output
+    if words[0] not in ("registry", "gateway"):
+        return
+    (folder / "registry.yaml").write_text(next(iter(blocks(TEXTS["add-a-provider.md"])))[2])
+    (folder / "openai.key").write_text("not-a-key")
+    here = [str(folder / word) if word in ("registry.yaml", "openai.key", "providers") else word for word in words]
+    result = CliRunner().invoke(main, here)
+    assert result.exit_code == 0, result.output
+    if words[1] == "lint":
+        return
+    written = folder / "providers"
+    text = kubectl("kustomize", str(written)) if "--output-dir" in words else result.stdout
+    made = list(yaml.safe_load_all(text))
+    assert made
+    assert [complaint for manifest in made for complaint in complaints(manifest)] == []
 
 
 def check_curl(command: Command, _folder: Path) -> None:
@@ -101,6 +133,10 @@ def check_curl(command: Command, _folder: Path) -> None:
     words = command.words
     address = urlsplit(next(word for word in words if word.startswith("https://")))
     assert address.netloc == "MAAS_HOST"
+    if address.path.startswith(PATH_ROOT):
+        provider = entry_for(address.path.removeprefix(PATH_ROOT).partition("/")[0])
+        assert address.path.partition(f"/{provider.name}/")[2] in provider.model_paths
+        return
     method = words[words.index("-X") + 1] if "-X" in words else "GET"
     routes = [item for item in objects("overlays/openshift") if item["kind"] == "HTTPRoute"]
     reached = upstream(routes, address.path)
