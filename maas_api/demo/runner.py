@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from maas_api.demo.checks import CHECKS, CheckError, Session, run
+from maas_api.demo.checks import CHECKS, Session, run
 from maas_api.demo.report import Report
 from maas_api.demo.seed import CALLS, perform
 from maas_api.demo.stack import Stack
@@ -31,6 +31,3 @@ def measure(stack: Stack, say: Say) -> tuple[Report, str]:
         findings.append(run(promise, check, session))
         say(f"checked: {promise}")
     return Report(rows, findings, time.monotonic() - begun), key
-
-
-__all__ = ["CheckError", "measure"]
