@@ -42,6 +42,10 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+PAUSE_FACTOR = 4.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.02
+"""Seconds between two builds at the least; the longest bounds how long a change may wait for a busy machine."""
+
 
 class CatalogObserver(Protocol):
     """What a catalog reports, for metrics."""
@@ -66,8 +70,8 @@ class Catalog:
     """Publishes a :class:`Snapshot` of what the stores hold.
 
     ``gateway`` decides which LLMInferenceServices belong. ``registry`` is the (namespace, name) of the registry
-    ConfigMap. ``feeds`` fill the stores and say how fresh they are. ``coalesce`` is the least time in seconds from
-    one build to the next.
+    ConfigMap. ``feeds`` fill the stores and say how fresh they are. After a build the next one waits for
+    ``PAUSE_FACTOR`` times as long as it took, so that a stream of changes costs a bounded share of the processor.
     """
 
     def __init__(
@@ -78,7 +82,6 @@ class Catalog:
         stores: Sequence[ObjectStore],
         feeds: Sequence[Feed] = (),
         observer: CatalogObserver | None = None,
-        coalesce: float = 0.02,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway = gateway
@@ -86,7 +89,6 @@ class Catalog:
         self._stores = tuple(stores)
         self._feeds = tuple(feeds)
         self._observer = observer or _Silent()
-        self._coalesce = coalesce
         self._clock = clock
         self._snapshot = EMPTY
         self._listeners: list[Callable[[Snapshot], None]] = []
@@ -159,20 +161,19 @@ class Catalog:
             self._wake.notify_all()
 
     def _run(self) -> None:
-        last = self._clock()
+        pause = 0.0
         while True:
             with self._wake:
+                self._wake.wait_for(lambda: self._stopping, timeout=pause)
                 self._wake.wait_for(lambda: self._dirty or self._stopping)
-                pause = last + self._coalesce - self._clock()
-                if pause > 0:
-                    self._wake.wait_for(lambda: self._stopping, timeout=pause)
                 if self._stopping:
                     return
+            began = self._clock()
             try:
                 self.build()
             except Exception:  # the thread must outlive a bug in one build; readers keep the last snapshot
                 log.exception("building the catalog failed, the last one stays")
-            last = self._clock()
+            pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, PAUSE_FACTOR * (self._clock() - began)))
 
     # -- building
 
@@ -204,8 +205,13 @@ class Catalog:
             plain=len(self._rows) == len(self._ids) and not self._restricted,
             by_prefix=dict(self._by_prefix),
         )
-        fresh.view(PUBLIC)  # encoded here, so that no request pays for it
-        old, self._snapshot = self._snapshot, fresh
+        old = self._snapshot
+        if old.read:
+            # Someone lists: encoded here, no request waits for it. While nobody does, changes cost no encoding; the
+            # first listing afterwards makes up for it.
+            fresh.view(PUBLIC)
+            fresh.read = False
+        self._snapshot = fresh
         _log_problems(old, fresh)
         self._observer.built(time.perf_counter() - started, len(fresh.rows), len(fresh.problems))
         for callback in tuple(self._listeners):

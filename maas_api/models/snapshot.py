@@ -100,6 +100,7 @@ class Snapshot:
         self.omissions = omissions
         self.plain = plain
         self.by_prefix = by_prefix
+        self.read = False  # whether anyone has asked for a view
         self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS)
         self._lock = threading.Lock()
 
@@ -134,6 +135,7 @@ class Snapshot:
 
     def view(self, scope: Scope) -> View:
         """What callers of a scope see. Built at most once while it is kept."""
+        self.read = True
         if scope == PUBLIC:
             return self._public
         with self._lock:

@@ -1,0 +1,88 @@
+"""A Kubernetes API in a process of its own, so that what it costs is not measured as the service's cost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tests.support.kubeapi import KubeApi, running
+from tests.support.objects import registry, service
+
+SERVICES = "llminferenceservices"
+
+
+def model(number: int, note: str = "") -> dict[str, Any]:
+    """One of many models; ``note`` is its description."""
+    notes = {"openshift.io/display-name": f"Model {number}", "openshift.io/description": note or "as it was created"}
+    return service(
+        f"model-{number}", f"team-{number % 50}", model=f"org/model-{number}", metadata={"annotations": notes}
+    )
+
+
+class Cluster:
+    """The other end of the process's pipe."""
+
+    def __init__(self, pipe: Connection, url: str) -> None:
+        self.url = url
+        self._pipe = pipe
+
+    def change(self, number: int, note: str) -> float:
+        """Change one model now; returns when (time.monotonic, one clock for every process)."""
+        self._pipe.send(("change", number, note))
+        done: float = self._pipe.recv()
+        return done
+
+    def churn(self, rate: float) -> None:
+        """Change models all the time, ``rate`` times a second, until it is set to 0."""
+        self._pipe.send(("churn", rate))
+        self._pipe.recv()
+
+
+@contextmanager
+def cluster(models: int) -> Iterator[Cluster]:
+    """A cluster with so many models and a small registry."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, models), daemon=True)
+    process.start()
+    try:
+        yield Cluster(here, here.recv())
+    finally:
+        here.send(("end",))
+        process.join(10)
+
+
+def _serve(pipe: Connection, models: int) -> None:
+    api = KubeApi()
+    api.put("configmaps", registry("[{id: gpt-4o-mini, provider: openai}]"))
+    for number in range(models):
+        api.put(SERVICES, model(number))
+    rate, ended = [0.0], threading.Event()
+
+    def churn() -> None:
+        count = 0
+        while not ended.is_set():
+            if not rate[0]:
+                ended.wait(0.01)
+                continue
+            api.put(SERVICES, model(count % models, f"change {count}"))
+            count += 1
+            ended.wait(1 / rate[0])
+
+    with running(api) as url:
+        pipe.send(url)
+        threading.Thread(target=churn, daemon=True).start()
+        while True:
+            command, *values = pipe.recv()
+            if command == "end":
+                ended.set()
+                return
+            if command == "change":
+                api.put(SERVICES, model(*values))
+            else:
+                rate[0] = values[0]
+            pipe.send(time.monotonic())

@@ -1,0 +1,260 @@
+"""The catalog: how fast a change in the cluster shows, what it costs the validations beside it, and the listing.
+
+    python -m bench.models [--models 5000] [--quick]
+
+Three processes: a Kubernetes API, the service with one worker, and this one. Every comparison alternates its sides
+in one run, because the absolute numbers belong to the machine of the day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.cluster import Cluster, cluster, model
+from maas_api.errors import encode
+from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
+from maas_api.models.catalog import Catalog
+from maas_api.models.encoding import openai
+from maas_api.models.kserve import Gateway
+from maas_api.models.listing import Listing
+from maas_api.wire import Reply, Request
+from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE
+
+CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]', "Authorization": "Bearer checked-elsewhere"}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=5000)
+    parser.add_argument("--quick", action="store_true", help="fewer samples: whether it works, not how fast it is")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"catalog bench: Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f} at the start")
+    listing()
+    with cluster(options.models) as kube, service(kube) as (port, worker):
+        with_events(kube, port, worker, options.models, quick=options.quick)
+
+
+# -- the listing, in process: what a request costs apart from the socket
+
+
+def listing(count: int = 1000) -> None:
+    """Rate of the pre-encoded listing and of a 304 against encoding per request."""
+    store = ObjectStore(LLM_INFERENCE_SERVICE)
+    catalog = Catalog(gateway=Gateway(GATEWAY, GATEWAY_NAMESPACE), registry=("n", "r"), stores=[store])
+    store.replace([model(number) for number in range(count)])
+    entries = catalog.build().entries
+    shapes = [json.loads(openai(entry)) for entry in entries]
+    routes = Listing(catalog)
+    headers = [(name.lower().encode(), value.encode()) for name, value in CALLER.items()]
+    plain = Request("GET", "/v1/models", "/v1/models", headers, b"")
+    first = routes.collection(plain)
+    etag = dict(first.headers)[b"etag"]
+    conditional = plain._replace(headers=[*headers, (b"if-none-match", etag)])
+    assert (first.status, routes.collection(conditional).status) == (200, 304)
+    sides: dict[str, Callable[[], object]] = {
+        "encoding per request": lambda: Reply(200, (), encode({"object": "list", "data": shapes})),
+        "pre-encoded listing": lambda: routes.collection(plain),
+        "304, without the socket": lambda: routes.collection(conditional),
+    }
+    rates = {name: statistics.median(rate(side) for _ in range(5)) for name, side in sides.items()}
+    base = rates["encoding per request"]
+    print(f"\nGET /v1/models with {count} models ({len(first.body)} bytes), calls per second in process:")
+    for name, value in rates.items():
+        print(f"  {name:24} {value:12,.0f}   {value / base:8.1f}x")
+
+
+def rate(side: Callable[[], object], seconds: float = 0.2) -> float:
+    """Calls per second."""
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        side()
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+# -- the service beside a cluster
+
+
+def with_events(kube: Cluster, port: int, worker: int, models: int, *, quick: bool) -> None:
+    """Event to visible, validations beside events, memory."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    print(f"\nwith {models} models: worker's resident memory {rss(worker):.0f} MB")
+    samples = [visible_after(kube, client, number % models) for number in range(30 if quick else 300)]
+    print(f"event to visible in GET /v1/models, {len(samples)} events: {spread(samples)}")
+    over_http(client, quick=quick)
+    key = mint(client)
+    rounds, seconds = (1, 1.0) if quick else (4, 5.0)
+    quiet: list[float] = []
+    busy: list[float] = []
+    for _ in range(rounds):
+        quiet += validations(port, key, seconds)
+        kube.churn(100)
+        busy += validations(port, key, seconds)
+        kube.churn(0)
+        time.sleep(0.2)  # the last events are taken in before the quiet side begins
+    print(f"validate, quiet:                {spread(quiet)}")
+    print(f"validate, 100 events a second:  {spread(busy)}")
+    print(f"ratio of p99: {percentile(busy, 99) / percentile(quiet, 99):.2f}")
+    print(f"worker's resident memory after all that: {rss(worker):.0f} MB")
+
+
+def over_http(client: http.client.HTTPConnection, *, quick: bool) -> None:
+    """The whole listing against a 304, on a connection, one after the other."""
+    _, headers, body = ask(client, "GET", "/v1/models", CALLER)
+    conditional = {**CALLER, "If-None-Match": headers["etag"]}
+    seconds, rounds = (0.2, 1) if quick else (1.0, 5)
+    full = statistics.median(rate(lambda: ask(client, "GET", "/v1/models", CALLER), seconds) for _ in range(rounds))
+    same = statistics.median(
+        rate(lambda: ask(client, "GET", "/v1/models", conditional), seconds) for _ in range(rounds)
+    )
+    print(f"over HTTP: {len(body)} bytes {full:,.0f}/s, 304 {same:,.0f}/s ({same / full:.1f}x)")
+
+
+def visible_after(kube: Cluster, client: http.client.HTTPConnection, number: int) -> float:
+    """Seconds from a change in the cluster to the answer that shows it."""
+    note = f"changed at {time.monotonic_ns()}"
+    status, headers, _ = ask(client, "GET", "/v1/models", CALLER)
+    assert status == 200
+    began = kube.change(number, note)
+    while True:
+        status, _, body = ask(client, "GET", "/v1/models", {**CALLER, "If-None-Match": headers["etag"]})
+        if status == 200:
+            seen = time.monotonic()
+            assert note.encode() in body, "another change was seen"
+            return seen - began
+
+
+def validations(port: int, key: str, seconds: float) -> list[float]:
+    """Latencies of validations, one after the other on one connection, in seconds."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    body = json.dumps({"key": key})
+    found = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        began = time.perf_counter()
+        status, _, answer = ask(client, "POST", "/internal/v1/api-keys/validate", {}, body)
+        found.append(time.perf_counter() - began)
+        assert status == 200, (status, answer)
+        assert b'"valid":true' in answer, answer
+    client.close()
+    return found
+
+
+def mint(client: http.client.HTTPConnection) -> str:
+    """A key of the running service."""
+    body = json.dumps({"name": "bench"})
+    status, _, answer = ask(client, "POST", "/v1/api-keys", {**CALLER, "Content-Type": "application/json"}, body)
+    assert status == 201, (status, answer)
+    key: str = json.loads(answer)["key"]
+    return key
+
+
+def ask(
+    client: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: str | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request on a kept connection: status, headers (lower case), body."""
+    client.request(method, path, body, headers)
+    answer = client.getresponse()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+@contextmanager
+def service(kube: Cluster) -> Iterator[tuple[int, int]]:
+    """The real service over the cluster: its port and its only worker's process id."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "kubeconfig"
+        config.write_text(yaml.safe_dump(kubeconfig(kube.url)))
+        port = free_port()
+        command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", "1"]
+        command += ["--kubeconfig", str(config), "--sqlite-path", f"{folder}/keys.db", "--metrics-port", "0"]
+        command += ["--source-subscriptions", "off", "--default-subscription", "bench", "--log-level", "error"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            wait_ready(port, process)
+            yield port, worker_of(process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until ``/readyz`` says so."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            if ask(client, "GET", "/readyz", {})[0] == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            client.close()
+        time.sleep(0.1)
+    raise SystemExit("the service did not become ready")
+
+
+def kubeconfig(url: str) -> dict[str, Any]:
+    """A kubeconfig for an API server without credentials."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "clusters": [{"name": "bench", "cluster": {"server": url}}],
+        "users": [{"name": "bench", "user": {}}],
+    }
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def worker_of(master: int) -> int:
+    """The gunicorn worker, by its parent."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return int(children[-1])
+
+
+def rss(pid: int) -> float:
+    """Resident memory in MB (10^6 bytes)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
+
+
+def percentile(values: Sequence[float], rank: int) -> float:
+    """The value that ``rank`` percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * rank // 100)]
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """p50, p95, p99 and maximum in milliseconds."""
+    shown = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    return "  ".join(f"{name} {percentile(seconds, rank) * 1000:.2f} ms" for name, rank in shown.items())
+
+
+if __name__ == "__main__":
+    main()
