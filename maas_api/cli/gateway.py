@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -187,7 +188,7 @@ def secret(*, provider: str, key_file: Path, namespace: str, name: str, output: 
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": "maas-api"}},
-        "stringData": {f"{entry}.yaml": text},
+        "data": {f"{entry}.yaml": base64.b64encode(text.encode()).decode()},
     }
     if output is None:
         click.echo(to_yaml([manifest]), nl=False)

@@ -33,7 +33,7 @@ API_ROOTS = ("/v1/", "/maas-api/")
 """Where maas-api itself answers; everything else leads to a model."""
 KEY_PREFIX = "sk-oai-"
 TOKEN_DEADLINE = 0.9
-"""Seconds a token review may take; the gateway gives up after one second."""
+"""Seconds a token review may take; gateways give up after a second or two."""
 
 _PARTIAL = b"x-envoy-auth-partial-body"
 _REMOVE = b"x-envoy-auth-headers-to-remove"

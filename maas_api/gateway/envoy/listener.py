@@ -13,7 +13,7 @@ from maas_api.identity import headers
 LISTENER = "maas"
 AUTHORIZER_PATH = "/internal/v1/authz"
 """Where maas-api answers the gateway's question; the original path follows."""
-AUTHORIZER_TIMEOUT = "1s"
+AUTHORIZER_TIMEOUT = "2s"
 """A ceiling for a broken network; the authorizer itself answers or gives up much sooner."""
 
 IDENTITY_HEADERS = tuple(

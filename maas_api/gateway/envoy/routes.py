@@ -68,6 +68,8 @@ def _to_model(cluster: str, upstream: Upstream) -> Json:
         "host_rewrite_literal": upstream.host_header,
         "timeout": "0s",  # a stream lasts as long as it lives: only silence ends it
         "idle_timeout": _MODEL_IDLE,
+        # Only where no model has seen the request: a connection that the other side was just closing, most of all.
+        "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 1},
     }
 
 

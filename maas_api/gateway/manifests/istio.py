@@ -17,6 +17,9 @@ def provider_key(options: Options, target: Target) -> Manifest:
 
     They are those of the local gateway. The patch replaces the cluster's HTTP options as a whole (Istio merges no
     deeper), so it names the protocol too. Envoy's filter ``credential_injector`` must be in the proxy's build.
+
+    The key belongs to the connection: whoever may attach a route to this gateway can reach the provider with it, by a
+    route of their own. Restrict who may (the Gateway's ``allowedRoutes``), or protect the Gateway as a whole.
     """
     filters = provider_filters(target.provider, Path(KEYS_FOLDER))
     patch = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +268,39 @@ class TestAllowLists:
         answer = world.client.post(path, json=large, headers=bearer(world.keys.mint()))
         assert answer.status_code == 200
         assert len(world.simulators["openai"].received[-1].body) > 1 << 20
+
+
+WORDS = (
+    *("llm", "opt-125m", "external", "openai", "anthropic", "v1", "chat", "completions", "models", "internal"),
+    *("maas-api", "..", ".", "", "%2e%2e", "..%2f", "%2F", "%5c..%5c", "..;", "%00", "%09", "%252e%252e", "LLM"),
+    *("%6c%6c%6d", "#", "?", "%3f", "@", "*", "\\", "x%2f..%2f..%2fexternal%2fopenai%2fv1"),
+)
+
+
+def test_no_spelling_of_a_path_takes_a_limited_key_to_another_model(world: World) -> None:
+    """Envoy routes and the authorizer judges: they must mean the same path, or the request must not pass."""
+    chance = random.Random(20260315)
+    to_local = world.keys.mint(models=("facebook/opt-125m",))
+    to_openai = world.keys.mint(models=("gpt-4o-mini",))
+    body = json.dumps({**CHAT, "model": "claude-x"})
+    before = {name: world.received(name) for name in world.simulators}
+    statuses = set()
+    for _ in range(300):
+        path = (
+            "/" + "/".join(chance.choices(WORDS, k=chance.randint(1, 6))) + chance.choice(("/v1/chat/completions", ""))
+        )
+        for start, key in (("/llm/opt-125m", to_local), ("/external/openai", to_openai), ("", to_local)):
+            # Not httpx: it would tidy the path first.
+            connection = http.client.HTTPConnection(*world.process.address, timeout=20)
+            headers = {**bearer(key), "Content-Type": "application/json"}
+            connection.request("POST", start + path, body, headers)
+            statuses.add(connection.getresponse().status)
+            connection.close()
+    after = {name: world.received(name) for name in world.simulators}
+    assert (after["openai"], after["anthropic"]) == (before["openai"], before["anthropic"])
+    assert after["local"] > before["local"], "the limited key does reach its own model"
+    assert 200 not in statuses, "nobody serves claude-x there"
+    assert statuses <= {400, 401, 403, 404, 405, 413}, "and nothing broke on the way"
 
 
 def test_health_needs_no_credential(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class TestSecret:
         assert result.exit_code == 0
         manifest = yaml.safe_load(result.stdout)
         assert complaints(manifest) == []
-        inside = yaml.safe_load(manifest["stringData"]["provider-openai.yaml"])
+        inside = yaml.safe_load(base64.b64decode(manifest["data"]["provider-openai.yaml"]))
         assert inside["resources"][0]["generic_secret"]["secret"]["inline_string"] == key
 
     def test_written_to_a_file_it_is_the_owners_alone(self, tmp_path: Path) -> None:
