@@ -1,31 +1,33 @@
-"""The ``maas-api`` command."""
+"""The ``maas-api`` command. Each subcommand's module is imported when it is asked for, and no other."""
 
 from __future__ import annotations
+
+import importlib
 
 import click
 
 from maas_api import __version__
-from maas_api.cli.cleanup import cleanup
-from maas_api.cli.demo import demo
-from maas_api.cli.gateway import gateway
-from maas_api.cli.healthcheck import healthcheck
-from maas_api.cli.migrate import migrate
-from maas_api.cli.models import models
-from maas_api.cli.registry import registry
-from maas_api.cli.serve import serve
+
+COMMANDS = ("cleanup", "demo", "gateway", "healthcheck", "migrate", "models", "registry", "serve")
+"""The subcommands: each is the function of that name in the module of that name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Lazily(click.Group):
+    """A group that knows its commands' names. A probe that runs every few seconds must not load the whole service."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, for the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"maas_api.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="maas-api")
 def main() -> None:
     """MaaS API: one key for every model behind the gateway."""
-
-
-main.add_command(cleanup)
-main.add_command(demo)
-main.add_command(gateway)
-main.add_command(healthcheck)
-main.add_command(migrate)
-main.add_command(models)
-main.add_command(registry)
-main.add_command(serve)
