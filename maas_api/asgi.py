@@ -21,6 +21,7 @@ from maas_api import bridge, config, cors, guard
 from maas_api.app import Service, build
 from maas_api.errors import plain
 from maas_api.lifecycle import Background
+from maas_api.mailbox import Mailbox
 from maas_api.observability import metrics, tracing
 from maas_api.observability.requests import (
     CONTEXT,
@@ -69,6 +70,7 @@ class Entry:
             settings.access_log_sample,
         )
         self._tracing: Tracing | None = None
+        self._mailbox = Mailbox()
         self._standing = (NOSNIFF, HSTS) if settings.tls else (NOSNIFF,)
         self._cors = settings.debug
 
@@ -107,7 +109,7 @@ class Entry:
                     if isinstance(answer, Request):
                         answer, label = await self._flask(answer, scope)
                     else:
-                        answer = await _settle(answer)
+                        answer = await self._mailbox.settle(answer)
                 finally:
                     in_flight.dec()
         except Exception:
@@ -222,15 +224,6 @@ async def _read(receive: Receive, headers: RawHeaders, limit: int) -> bytes | No
         if not message.get("more_body", False):
             break
     return b"".join(parts)
-
-
-async def _settle(pending: Pending) -> Reply:
-    """Wait for the answer, not beyond its deadline. Others may wait for the same future, so it is not cancelled."""
-    try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(pending.future)), pending.timeout)
-    except TimeoutError:
-        metrics.deadline_exceeded.inc()
-        return pending.late
 
 
 async def _respond(send: Send, reply: Reply, standing: tuple[tuple[bytes, bytes], ...], *, close: bool) -> None:

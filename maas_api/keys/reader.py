@@ -38,7 +38,7 @@ def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     columns = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
     tenant = sa.bindparam("tenant", type_=sa.Text)
     allowed = sa.outerjoin(api_keys, key_models, models.key_id == keys.id)
-    never = sa.literal(None, Moment).label("replaced_until")
+    never = sa.type_coerce(sa.null(), Moment).label("replaced_until")
     current = (
         sa.select(keys.key_hash.label("hash"), *columns, models.models, never)
         .select_from(allowed)
