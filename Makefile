@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint format run bench lock clean
+.PHONY: help demo test fuzz lint format run bench lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(STAMP) ## One key, three models: the whole request flow on this machine 
 
 test: $(STAMP) ## Run every test, in parallel (ARGS="-k name" to choose)
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+
+fuzz: $(STAMP) ## Ten thousand generated requests against the running service (ARGS="--cases 50000")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .
