@@ -21,9 +21,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from maas_api.kube.client import Client, KubeError, RefusedError, Stream, UnreachableError
+from maas_api.kube.discovery import NOT_FOUND, find_path
 from maas_api.kube.objects import FeedState, FeedStatus, Kind, Object, ObjectStore, key_of
 from maas_api.kube.trim import trim
 from maas_api.observability import metrics
@@ -31,7 +31,6 @@ from maas_api.observability import metrics
 log = logging.getLogger(__name__)
 
 GONE = 410
-NOT_FOUND = 404
 TOO_MANY = 429
 
 
@@ -144,7 +143,7 @@ class Reflector:
     def _cycle(self) -> None:
         """One life of a resourceVersion: list, then watch until an error or a 410."""
         if self.path is None:
-            self.path = self._find_path()
+            self.path = find_path(self._get, self._kind, self._namespace)
         if self.path is None:
             self._absent()
             return
@@ -180,40 +179,12 @@ class Reflector:
             log.info("watch on %s is back", self._kind.plural, extra={"kind": self._kind.plural})
         self._state, self._detail = "live", ""
 
-    # -- which version, and whether at all
+    # -- whether there is such a kind
 
-    def _find_path(self) -> str | None:
-        """Where the kind is served, or None where it is not. Raises KubeError."""
-        group = self._kind.group
-        version = self._kind.version if not group else self._served()
-        if version is None:
-            return None
-        root = f"/api/{version}" if not group else f"/apis/{group}/{version}"
-        scope = f"/namespaces/{quote(self._namespace, safe='')}" if self._namespace else ""
-        return f"{root}{scope}/{self._kind.plural}"
-
-    def _served(self) -> str | None:
-        """The first of our versions that the cluster serves with this kind in it."""
-        try:
-            group = self._client.get(f"/apis/{self._kind.group}", holder=self._hold)
-            self._heard()
-        except RefusedError as fault:
-            if fault.status == NOT_FOUND:
-                return None
-            raise
-        served = {item.get("version") for item in _mappings(group, "versions")}
-        for version in self._kind.versions:
-            if version not in served:
-                continue
-            try:
-                resources = self._client.get(f"/apis/{self._kind.group}/{version}", holder=self._hold)
-            except RefusedError as fault:
-                if fault.status == NOT_FOUND:  # removed between the two questions
-                    continue
-                raise
-            if any(item.get("name") == self._kind.plural for item in _mappings(resources, "resources")):
-                return version
-        return None
+    def _get(self, path: str) -> Any:
+        answer = self._client.get(path, holder=self._hold)
+        self._heard()
+        return answer
 
     def _absent(self) -> None:
         """The cluster says it does not have the kind."""
@@ -351,8 +322,3 @@ def _error_event(status: Any) -> Exception:
     reason = str(status.get("reason") or "") if isinstance(status, Mapping) else ""
     message = str(status.get("message") or "") if isinstance(status, Mapping) else ""
     return RefusedError(code if isinstance(code, int) else 500, reason or "ERROR event", message[:500])
-
-
-def _mappings(value: Any, name: str) -> list[Mapping[str, Any]]:
-    found = value.get(name) if isinstance(value, Mapping) else None
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []

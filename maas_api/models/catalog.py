@@ -11,12 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol
 
 from maas_api.kube.objects import (
     CONFIG_MAP,
@@ -32,15 +29,13 @@ from maas_api.kube.objects import (
     ObjectStore,
 )
 from maas_api.models import inferenceservice, kserve, maasmodelref, registry
-from maas_api.models.encoding import openai
 from maas_api.models.kserve import Gateway, RouteNeed
-from maas_api.models.model import Mapped, Omission, Problem
+from maas_api.models.model import Mapped, Problem
 from maas_api.models.routes import RouteIndex, RouteKey
-from maas_api.models.snapshot import EMPTY, PUBLIC, Row, Snapshot, rank
+from maas_api.models.shelf import Place, Shelf
+from maas_api.models.snapshot import EMPTY, PUBLIC, Snapshot
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 PAUSE_FACTOR = 4.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.02
@@ -57,13 +52,6 @@ class CatalogObserver(Protocol):
 class _Silent:
     def built(self, seconds: float, models: int, problems: int) -> None:
         """Nothing to tell anyone."""
-
-
-class _Place(NamedTuple):
-    """One object of one store."""
-
-    store: int
-    key: Key
 
 
 class Catalog:
@@ -95,26 +83,19 @@ class Catalog:
         self._complete = False
         # Under _wake: what changed and is not yet taken.
         self._wake = threading.Condition()
-        self._dirty: set[_Place] = set()
+        self._dirty: set[Place] = set()
         self._building = False
         self._stopping = False
         self._thread: threading.Thread | None = None
         # Under _building_lock: the mapped state.
         self._building_lock = threading.Lock()
         self._routes = RouteIndex()
-        self._needed_by: dict[RouteNeed, set[_Place]] = {}
-        self._needs: dict[_Place, tuple[RouteNeed, ...]] = {}
-        self._rows_of: dict[_Place, tuple[Row, ...]] = {}
-        self._rows: list[Row] = []
-        self._ids: Counter[str] = Counter()
-        self._restricted = 0  # rows that name groups
-        self._served_at: dict[str, dict[_Place, frozenset[str]]] = {}
-        self._by_prefix: dict[str, frozenset[str]] = {}
-        self._problems: dict[_Place, tuple[Problem, ...]] = {}
-        self._omissions: dict[_Place, tuple[Omission, ...]] = {}
+        self._needed_by: dict[RouteNeed, set[Place]] = {}
+        self._needs: dict[Place, tuple[RouteNeed, ...]] = {}
+        self._shelf = Shelf()
         for number, store in enumerate(self._stores):
             store.subscribe(partial(self._changed, number))
-            self._dirty.update(_Place(number, key) for key in store.snapshot())
+            self._dirty.update(Place(number, key) for key in store.snapshot())
 
     # -- what others see
 
@@ -157,7 +138,7 @@ class Catalog:
 
     def _changed(self, store: int, keys: frozenset[Key]) -> None:
         with self._wake:
-            self._dirty.update(_Place(store, key) for key in keys)
+            self._dirty.update(Place(store, key) for key in keys)
             self._wake.notify_all()
 
     def _run(self) -> None:
@@ -191,20 +172,11 @@ class Catalog:
                     self._building = False
             return self._snapshot
 
-    def _publish(self, dirty: set[_Place]) -> None:
+    def _publish(self, dirty: set[Place]) -> None:
         started = time.perf_counter()
         for place in self._affected(dirty):
             self._take(place)
-        problems = [problem for place in sorted(self._problems) for problem in self._problems[place]]
-        omissions = [omission for place in sorted(self._omissions) for omission in self._omissions[place]]
-        fresh = Snapshot(
-            self._snapshot.version + 1,
-            tuple(self._rows),
-            (*problems, *self._duplicates()),
-            tuple(omissions),
-            plain=len(self._rows) == len(self._ids) and not self._restricted,
-            by_prefix=dict(self._by_prefix),
-        )
+        fresh = self._shelf.snapshot(self._snapshot.version + 1)
         old = self._snapshot
         if old.read:
             # Someone lists: encoded here, no request waits for it. While nobody does, changes cost no encoding; the
@@ -220,7 +192,7 @@ class Catalog:
             except Exception:
                 log.exception("a follower of the model catalog failed, the others go on")
 
-    def _affected(self, dirty: set[_Place]) -> set[_Place]:
+    def _affected(self, dirty: set[Place]) -> set[Place]:
         """The dirty objects, and those whose membership hangs on a dirty HTTPRoute (which is indexed here)."""
         affected = set()
         for place in dirty:
@@ -232,23 +204,23 @@ class Catalog:
                 affected |= self._needed_by.get(need, set())
         return affected
 
-    def _take(self, place: _Place) -> None:
+    def _take(self, place: Place) -> None:
         store = self._stores[place.store]
         obj = store.get(place.key)
         self._follow(place, kserve.route_needs(obj) if obj and store.kind == LLM_INFERENCE_SERVICE else ())
         try:
             mapped = self._map(store.kind, place, obj) if obj is not None else Mapped()
         except registry.RegistryError as fault:
-            self._problems[place] = (fault.problem,)
+            self._shelf.complain(place, fault.problem)  # the last good list stays
             return
         except Exception as fault:  # one odd object must not stop the others
             namespace, name = place.key
             log.exception("mapping an object failed", extra={"kind": store.kind.kind, "object": f"{namespace}/{name}"})
             rule = f"cannot be mapped: {type(fault).__name__}"
             mapped = Mapped(problems=(Problem(f"{store.kind.kind} {namespace}/{name}", "", "", rule),))
-        self._put(place, mapped)
+        self._shelf.put(place, mapped)
 
-    def _map(self, kind: Kind, place: _Place, obj: Object) -> Mapped:
+    def _map(self, kind: Kind, place: Place, obj: Object) -> Mapped:
         if kind == LLM_INFERENCE_SERVICE:
             return kserve.to_entry(obj, self._gateway, self._routes)
         if kind == INFERENCE_SERVICE:
@@ -259,7 +231,7 @@ class Catalog:
             return registry.to_entries(obj)
         return Mapped()
 
-    def _follow(self, place: _Place, needs: tuple[RouteNeed, ...]) -> None:
+    def _follow(self, place: Place, needs: tuple[RouteNeed, ...]) -> None:
         """Remember which routes an object's mapping hangs on."""
         for need in self._needs.pop(place, ()):
             followers = self._needed_by[need]
@@ -271,68 +243,11 @@ class Catalog:
             for need in needs:
                 self._needed_by.setdefault(need, set()).add(place)
 
-    def _put(self, place: _Place, mapped: Mapped) -> None:
-        for row in self._rows_of.pop(place, ()):
-            index = bisect_left(self._rows, row.rank, key=_rank)
-            while self._rows[index] is not row:
-                index += 1
-            del self._rows[index]
-            self._ids[row.entry.id] -= 1
-            if not self._ids[row.entry.id]:
-                del self._ids[row.entry.id]
-            self._restricted -= bool(row.entry.groups)
-            if row.entry.local is not None:
-                self._serve(row.entry.local.path_prefix, place, None)
-        rows = tuple(Row(rank(entry), entry, openai(entry)) for entry in mapped.entries)
-        for row in rows:
-            insort(self._rows, row, key=_rank)
-            self._ids[row.entry.id] += 1
-            self._restricted += bool(row.entry.groups)
-            if row.entry.local is not None:
-                self._serve(row.entry.local.path_prefix, place, frozenset((row.entry.id, *row.entry.aliases)))
-        if rows:
-            self._rows_of[place] = rows
-        _set(self._problems, place, mapped.problems)
-        _set(self._omissions, place, mapped.omissions)
-
-    def _serve(self, prefix: str, place: _Place, names: frozenset[str] | None) -> None:
-        """Note the names an object answers to at a path (None: it is gone). Two feeds may know one object."""
-        holders = self._served_at.setdefault(prefix, {})
-        if names is None:
-            holders.pop(place, None)
-        else:
-            holders[place] = names
-        if holders:
-            self._by_prefix[prefix] = frozenset().union(*holders.values())
-        else:
-            del self._served_at[prefix], self._by_prefix[prefix]
-
-    def _duplicates(self) -> list[Problem]:
-        """One problem for each entry whose id an earlier one has."""
-        if len(self._rows) == len(self._ids):
-            return []
-        found = []
-        for identifier, same in groupby(self._rows, key=lambda row: row.entry.id):
-            first, *others = (row.entry for row in same)
-            for entry in others:
-                rule = f"is the id of {first.source} {first.origin} already, which is shown instead"
-                found.append(Problem(f"{entry.source} {entry.origin}", "", "id", rule, repr(identifier)))
-        return found
-
-
-def _rank(row: Row) -> tuple[str, bool, int, str]:
-    return row.rank
-
-
-def _set(held: dict[_Place, tuple[_T, ...]], place: _Place, values: tuple[_T, ...]) -> None:
-    if values:
-        held[place] = values
-    else:
-        held.pop(place, None)
-
 
 def _log_problems(old: Snapshot, fresh: Snapshot) -> None:
     """Say each problem once, when it appears."""
+    if fresh.problems is old.problems:
+        return
     known = set(old.problems)
     for problem in fresh.problems:
         if problem not in known:

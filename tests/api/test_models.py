@@ -176,6 +176,16 @@ def test_the_listing_is_only_read(client: httpx.Client, path: str, method: str) 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
 
 
+def test_every_answer_is_one_the_published_contract_declares(client: httpx.Client) -> None:
+    anthropic_version = {"anthropic-version": "2023-06-01"}
+    for path, template in (("/v1/models", "/v1/models"), ("/v1/models/facebook/opt-125m", "/v1/models/{id}")):
+        for headers in ({}, anthropic_version):
+            contract.check("GET", template, 200, client.get(path, headers=headers).json())
+        contract.check("GET", template, 401, client.get(path, headers={"X-MaaS-Models": "x"}).json())
+    contract.check("GET", "/v1/models", 400, client.get("/v1/models?limit=0", headers=anthropic_version).json())
+    contract.check("GET", "/v1/models/{id}", 404, client.get("/v1/models/nothing").json())
+
+
 def test_the_openai_sdk_lists_and_retrieves(base: str) -> None:
     sdk = openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0, default_headers=CALLER)
     assert [model.id for model in sdk.models.list()] == THREE
@@ -248,6 +258,21 @@ def test_an_edit_shows_within_a_second_and_a_broken_one_keeps_the_list(
     finally:
         registry.write_text(original)
     until(lambda: listed(client) == THREE, what="the repaired file is taken")
+
+
+def test_an_id_with_spaces_is_found_by_both_sdks(folder: Path, client: httpx.Client, base: str) -> None:
+    registry = folder / "external-model-registry.yaml"
+    original = registry.read_text()
+    try:
+        registry.write_text(original + "    - id: acme/my model+1\n      provider: acme\n")
+        until(lambda: "acme/my model+1" in listed(client), what="the new model shows")
+        sdk = openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0, default_headers=CALLER)
+        assert sdk.models.retrieve("acme/my model+1").owned_by == "acme"
+        other = anthropic.Anthropic(base_url=base, api_key="unused", max_retries=0, default_headers=CALLER)
+        assert other.models.retrieve("acme/my model+1").id == "acme/my model+1"
+    finally:
+        registry.write_text(original)
+    until(lambda: listed(client) == THREE, what="the original is back")
 
 
 def test_one_bad_registry_entry_is_named_and_the_rest_stays(

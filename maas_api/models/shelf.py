@@ -1,0 +1,131 @@
+"""The mapped entries in listing order, kept so that one change costs one change, however many models there are."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Generic, NamedTuple, TypeVar
+
+from maas_api.kube.objects import Key
+from maas_api.models.encoding import openai
+from maas_api.models.model import Mapped, Omission, Problem
+from maas_api.models.snapshot import Rank, Row, Snapshot, rank
+
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """One object of one store, by the store's number."""
+
+    store: int
+    key: Key
+
+
+class Shelf:
+    """What every object became. :meth:`put` changes it, :meth:`snapshot` freezes it. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._rows_of: dict[Place, tuple[Row, ...]] = {}
+        self._rows: list[Row] = []
+        self._ids: Counter[str] = Counter()
+        self._restricted = 0  # rows that name groups
+        self._served_at: dict[str, dict[Place, frozenset[str]]] = {}
+        self._by_prefix: dict[str, frozenset[str]] = {}
+        self._problems: _Notes[Problem] = _Notes()
+        self._omissions: _Notes[Omission] = _Notes()
+
+    def put(self, place: Place, mapped: Mapped) -> None:
+        """Replace what an object became; an empty result takes it off."""
+        for row in self._rows_of.pop(place, ()):
+            self._remove(place, row)
+        rows = tuple(Row(rank(entry), entry, openai(entry)) for entry in mapped.entries)
+        for row in rows:
+            self._add(place, row)
+        if rows:
+            self._rows_of[place] = rows
+        self._problems.put(place, mapped.problems)
+        self._omissions.put(place, mapped.omissions)
+
+    def complain(self, place: Place, problem: Problem) -> None:
+        """Note a problem of an object whose entries stay as they are."""
+        self._problems.put(place, (problem,))
+
+    def snapshot(self, version: int) -> Snapshot:
+        """The state now."""
+        unique = len(self._rows) == len(self._ids)
+        return Snapshot(
+            version,
+            tuple(self._rows),
+            self._problems.all if unique else (*self._problems.all, *self._duplicates()),
+            self._omissions.all,
+            plain=unique and not self._restricted,
+            by_prefix=dict(self._by_prefix),
+        )
+
+    def _add(self, place: Place, row: Row) -> None:
+        insort(self._rows, row, key=_rank)
+        self._ids[row.entry.id] += 1
+        self._restricted += bool(row.entry.groups)
+        if row.entry.local is not None:
+            self._serve(row.entry.local.path_prefix, place, frozenset((row.entry.id, *row.entry.aliases)))
+
+    def _remove(self, place: Place, row: Row) -> None:
+        index = bisect_left(self._rows, row.rank, key=_rank)
+        while self._rows[index] is not row:
+            index += 1
+        del self._rows[index]
+        self._ids[row.entry.id] -= 1
+        if not self._ids[row.entry.id]:
+            del self._ids[row.entry.id]
+        self._restricted -= bool(row.entry.groups)
+        if row.entry.local is not None:
+            self._serve(row.entry.local.path_prefix, place, None)
+
+    def _serve(self, prefix: str, place: Place, names: frozenset[str] | None) -> None:
+        """Note the names an object answers to at a path (None: it is gone). Two feeds may know one object."""
+        holders = self._served_at.setdefault(prefix, {})
+        if names is None:
+            holders.pop(place, None)
+        else:
+            holders[place] = names
+        if holders:
+            self._by_prefix[prefix] = frozenset().union(*holders.values())
+        else:
+            del self._served_at[prefix], self._by_prefix[prefix]
+
+    def _duplicates(self) -> Iterator[Problem]:
+        """One problem for each entry whose id an earlier one has."""
+        for identifier, same in groupby(self._rows, key=lambda row: row.entry.id):
+            first, *others = (row.entry for row in same)
+            for entry in others:
+                rule = f"is the id of {first.source} {first.origin} already, which is shown instead"
+                yield Problem(f"{entry.source} {entry.origin}", "", "id", rule, repr(identifier))
+
+
+class _Notes(Generic[T]):
+    """Remarks by object. ``all`` has them in a stable order, put together again only after a change."""
+
+    def __init__(self) -> None:
+        self._held: dict[Place, tuple[T, ...]] = {}
+        self._all: tuple[T, ...] | None = ()
+
+    def put(self, place: Place, notes: tuple[T, ...]) -> None:
+        if self._held.get(place, ()) == notes:
+            return
+        self._all = None
+        if notes:
+            self._held[place] = notes
+        else:
+            del self._held[place]
+
+    @property
+    def all(self) -> tuple[T, ...]:
+        if self._all is None:
+            self._all = tuple(note for place in sorted(self._held) for note in self._held[place])
+        return self._all
+
+
+def _rank(row: Row) -> Rank:
+    return row.rank
