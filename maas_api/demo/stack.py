@@ -205,6 +205,8 @@ class Stack:
             "--admin-check": "off",
             "--sqlite-path": self.folder / "maas-api.db",
             "--metrics-port": "0",
+            # Production gives up after 100 ms; a laptop may be busy with everything else the demo starts.
+            "--validation-deadline-ms": "900",
             "--graceful-timeout": "2",
             "--log-format": "text",
         }

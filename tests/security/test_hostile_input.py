@@ -28,6 +28,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "manifests": str(folder),
         "kubernetes": "off",
         "default_subscription": "default",
+        "validation_deadline_ms": "5000",
     }
     with serving(build(load(flags, {}))) as url:
         yield url

@@ -76,6 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "sqlite_path": str(folder / "maas.db"),
                 "kubernetes": "off",
                 "default_subscription": "default",
+                "validation_deadline_ms": "900",
                 "tokens_file": str(folder / "tokens.yaml"),
             },
             {},
