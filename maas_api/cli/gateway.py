@@ -196,6 +196,28 @@ def secret(*, provider: str, key_file: Path, namespace: str, name: str, output: 
         write_atomically(output, to_yaml([manifest]), mode=0o600)
 
 
+@gateway.command("mesh-values")
+@click.option(
+    "--service",
+    default="maas-api.maas-api.svc.cluster.local",
+    show_default=True,
+    help="maas-api's full name in the cluster.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Its port.")
+@click.option("--authorizer", default=_DEFAULTS.authorizer, show_default=True, help="Name of the extension provider.")
+def mesh_values(*, service: str, port: int, authorizer: str) -> None:
+    """Print the mesh's part of --auth istio: values with the extension provider that asks maas-api.
+
+    \b
+    Example:
+        maas-api gateway mesh-values > mesh-values.yaml
+        helm upgrade istiod istio/istiod -n istio-system --reuse-values -f mesh-values.yaml
+    """
+    from maas_api.gateway import manifests
+
+    click.echo(manifests.to_yaml([manifests.mesh_values(service, port, authorizer)]), nl=False)
+
+
 def _write(folder: Path, rendered: list[Manifest], to_yaml: Callable[..., str], mode: int) -> list[Path]:
     """One file for each provider, and a kustomization over them, written at once or not at all each."""
     from maas_api.gateway.manifests import PROVIDER_LABEL

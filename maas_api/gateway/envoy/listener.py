@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from maas_api.gateway.envoy import clusters, routes
@@ -20,6 +21,15 @@ IDENTITY_HEADERS = tuple(
     name.lower() for name in (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
 )
 """What the authorizer says about a caller, for maas-api."""
+
+QUESTION_HEADERS = (*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-request-id")
+"""What of a request's headers the authorizer is shown."""
+
+ANSWER_HEADERS = ("authorization", *IDENTITY_HEADERS)
+"""What it may set on a request that passes."""
+
+REFUSAL_HEADERS = ("content-type", "www-authenticate", "retry-after")
+"""What of its refusal the client is shown."""
 
 
 def listener_resource(plan: Plan, folder: Path) -> Json:
@@ -101,7 +111,7 @@ def _ext_authz(plan: Plan) -> Json:
         transport_api_version="V3",
         failure_mode_allow=False,  # no answer is a no
         status_on_error={"code": "ServiceUnavailable"},
-        allowed_headers=_exactly(*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-request-id"),
+        allowed_headers=_exactly(QUESTION_HEADERS),
         http_service={
             "server_uri": {
                 "uri": f"http://{plan.maas_api.host_header}",
@@ -110,14 +120,14 @@ def _ext_authz(plan: Plan) -> Json:
             },
             "path_prefix": AUTHORIZER_PATH,
             "authorization_response": {
-                "allowed_upstream_headers": _exactly(*IDENTITY_HEADERS, "authorization"),
-                "allowed_client_headers": _exactly("content-type", "www-authenticate", "retry-after"),
+                "allowed_upstream_headers": _exactly(ANSWER_HEADERS),
+                "allowed_client_headers": _exactly(REFUSAL_HEADERS),
             },
         },
     )
 
 
-def _exactly(*names: str) -> Json:
+def _exactly(names: Sequence[str]) -> Json:
     return {"patterns": [{"exact": name} for name in names]}
 
 

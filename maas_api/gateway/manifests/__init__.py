@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from maas_api.gateway.manifests.authpolicy import auth_policy
-from maas_api.gateway.manifests.istio import authorization_policy, gateway_parameters, provider_key
+from maas_api.gateway.manifests.istio import authorization_policy, gateway_parameters, mesh_values, provider_key
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     KEYS_FOLDER,
@@ -37,6 +37,7 @@ __all__ = [
     "SecretKey",
     "Target",
     "TokenLimit",
+    "mesh_values",
     "render",
     "to_yaml",
 ]

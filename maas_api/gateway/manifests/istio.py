@@ -6,8 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import secrets
 from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
+from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUESTION_HEADERS, REFUSAL_HEADERS
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
 
@@ -55,6 +57,33 @@ def gateway_parameters(options: Options) -> Manifest:
     deployment = yaml.safe_dump({"spec": {"template": {"spec": pod}}}, sort_keys=False)
     name = f"{options.gateway}-provider-keys"
     return _in_gateway_namespace(options, resource("v1", "ConfigMap", name, options, data={"deployment": deployment}))
+
+
+def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
+    """Values for the mesh's configuration: the extension provider that asks maas-api, and the paths it relies on.
+
+    The same question as the local gateway's. ``service`` is maas-api's full name in the cluster.
+    """
+    check = {
+        "service": service,
+        "port": port,
+        "pathPrefix": AUTHORIZER_PATH,
+        "timeout": "1s",
+        "failOpen": False,
+        "statusOnError": "503",
+        "includeRequestHeadersInCheck": list(QUESTION_HEADERS),
+        # A key may be limited to certain models; a provider's model is named in the body.
+        "includeRequestBodyInCheck": {"maxRequestBytes": JUDGED_BODY_BYTES, "allowPartialMessage": True},
+        "headersToUpstreamOnAllow": list(ANSWER_HEADERS),
+        "headersToDownstreamOnDeny": list(REFUSAL_HEADERS),
+    }
+    return {
+        "meshConfig": {
+            # What the route matches and what a policy judges must be one path.
+            "pathNormalization": {"normalization": "DECODE_AND_MERGE_SLASHES"},
+            "extensionProviders": [{"name": authorizer, "envoyExtAuthzHttp": check}],
+        }
+    }
 
 
 def authorization_policy(options: Options, target: Target) -> Manifest:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from maas_api.gateway import authz, envoy
 from maas_api.gateway.manifests import (
     OptionError,
     Options,
     SecretKey,
     Target,
     TokenLimit,
+    mesh_values,
     render,
     to_yaml,
 )
@@ -165,20 +167,26 @@ def test_istio_asks_on_the_bare_prefix_too_because_the_route_matches_it() -> Non
 
 
 def test_the_mesh_asks_as_the_local_gateway_does() -> None:
-    """The extension provider of the Istio overlay, beside the local gateway's own ext_authz."""
-    from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
-    from maas_api.gateway.authz import PREFIX
-    from maas_api.gateway.envoy.listener import IDENTITY_HEADERS
+    """The extension provider beside the local gateway's own ext_authz; and the Istio overlay has this one."""
+    service = "maas-api.maas-api.svc.cluster.local"
+    values = mesh_values(service, 8443, Options().authorizer)
+    assert yaml.safe_load((ROOT / "patches/overlays/istio/mesh-values.yaml").read_text()) == values
+    theirs = values["meshConfig"]["extensionProviders"][0]["envoyExtAuthzHttp"]
 
-    values = yaml.safe_load((ROOT / "patches/overlays/istio/mesh-values.yaml").read_text())
-    (found,) = values["meshConfig"]["extensionProviders"]
-    asked = found["envoyExtAuthzHttp"]
-    assert found["name"] == Options().authorizer
-    assert asked["pathPrefix"] == PREFIX
-    assert asked["failOpen"] is False
-    assert {*CREDENTIAL_HEADERS, "x-maas-subscription"} <= {*asked["includeRequestHeadersInCheck"]}
-    assert {*asked["headersToUpstreamOnAllow"]} == {*IDENTITY_HEADERS, "authorization"}
-    assert asked["includeRequestBodyInCheck"] == {"maxRequestBytes": JUDGED_BODY_BYTES, "allowPartialMessage": True}
+    plan = envoy.Plan(listen=envoy.Address("127.0.0.1", 0), maas_api=envoy.Upstream(host=service, port=8443))
+    bootstrap = yaml.safe_load(envoy.render(plan, Path("/x"))["bootstrap.yaml"])
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    (ours,) = (item["typed_config"] for item in manager["http_filters"] if item["name"].endswith("ext_authz"))
+
+    def exactly(names: list[str]) -> dict[str, Any]:
+        return {"patterns": [{"exact": name} for name in names]}
+
+    assert ours["http_service"]["path_prefix"] == theirs["pathPrefix"] == authz.PREFIX
+    assert (ours["failure_mode_allow"], theirs["failOpen"]) == (False, False)
+    assert ours["allowed_headers"] == exactly(theirs["includeRequestHeadersInCheck"])
+    answer = ours["http_service"]["authorization_response"]
+    assert answer["allowed_upstream_headers"] == exactly(theirs["headersToUpstreamOnAllow"])
+    assert answer["allowed_client_headers"] == exactly(theirs["headersToDownstreamOnDeny"])
 
 
 def test_no_provider_key_is_written_unless_asked_for() -> None:
