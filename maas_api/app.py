@@ -32,6 +32,7 @@ from maas_api.observability import metrics
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
 from maas_api.subscriptions.feed import SubscriptionFeed
+from maas_api.subscriptions.listing import Visibility
 from maas_api.subscriptions.resolve import Resolver
 from maas_api.wire import RouteTable
 
@@ -88,7 +89,8 @@ def build(settings: Settings) -> Service:
     catalog = models_assembly.catalog(settings, sources, observer=gauges.Builds())
     gauges.connect(catalog, sources.every_feed)
     access = models_assembly.namespace_access(settings, sources.client)
-    Listing(catalog, access=access).register(fast)
+    by_subscription = Visibility(directory) if settings.source_maasmodelrefs != "off" else None
+    Listing(catalog, access=access, subscriptions=by_subscription).register(fast)
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following, *([access] if access is not None else [])]
     store_url = database_url(settings, secrets.reader(settings, os.environ))

@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from maas_api.errors import encode
-from maas_api.models.model import ModelEntry
+from maas_api.models.model import ModelEntry, SubscriptionLabel
 
 
-def openai(entry: ModelEntry) -> bytes:
-    """The entry as ``GET /v1/models`` lists it: OpenAI's fields, and what this platform adds."""
+def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ()) -> bytes:
+    """The entry as ``GET /v1/models`` lists it: OpenAI's fields, and what this platform adds.
+
+    ``subscriptions``: those of the caller's that open the model.
+    """
     shape: dict[str, Any] = {
         "id": entry.id,
         "object": "model",
@@ -26,7 +29,14 @@ def openai(entry: ModelEntry) -> bytes:
         shape["aliases"] = list(entry.aliases)
     if entry.kind:
         shape["kind"] = entry.kind
+    if subscriptions:
+        shape["subscriptions"] = [_subscription(*label) for label in subscriptions]
     return encode(shape)
+
+
+def _subscription(name: str, display_name: str, description: str) -> dict[str, str]:
+    shape = {"name": name, "displayName": display_name, "description": description}
+    return {key: value for key, value in shape.items() if value}
 
 
 def _details(entry: ModelEntry) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from maas_api.models.fields import annotated_details, at, created, origin, text
-from maas_api.models.model import Mapped, ModelEntry, Omission
+from maas_api.models.model import REFERENCES, Mapped, ModelEntry, Omission
 
-SOURCE = "maasmodelrefs"
+SOURCE = REFERENCES
 
 EXTERNAL_MODEL = "ExternalModel"
 KINDS = ("", "llmisvc", "LLMInferenceService", EXTERNAL_MODEL)

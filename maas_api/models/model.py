@@ -8,6 +8,12 @@ from typing import NamedTuple
 EXTERNAL = "registry"
 """The source name of the registry's entries: models of outside providers."""
 
+REFERENCES = "maasmodelrefs"
+"""The source name of MaaSModelRefs: models that subscriptions open."""
+
+SubscriptionLabel = tuple[str, str, str]
+"""How a listed model names a subscription that opens it: name, display name, description."""
+
 
 class Details(NamedTuple):
     """``modelDetails`` on the wire; empty fields are left out."""

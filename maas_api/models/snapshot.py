@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
+from maas_api.models.encoding import openai
+from maas_api.models.model import REFERENCES, LocalModel, ModelEntry, Omission, Problem, SubscriptionLabel
 
 MAX_VIEWS = 256
 """Views of one snapshot that are kept. The common one (no groups, no allow-list) is kept beside them."""
@@ -39,16 +40,23 @@ def _id(row: Row) -> str:
     return row.entry.id
 
 
+References = frozenset[tuple[str, tuple[SubscriptionLabel, ...]]]
+"""MaaSModelRefs (``namespace/name``), each with the subscriptions that open it."""
+
+
 class Scope(NamedTuple):
     """What one kind of caller may see. Callers with equal scopes share one view.
 
     ``groups``: those of the caller's that any entry names. ``models``: the key's allow-list, None for all.
-    ``namespaces``: those whose models the caller may see, None when that is not checked.
+    ``namespaces``: those whose models the caller may see, None when that is not checked. ``references``: the
+    MaaSModelRefs (``namespace/name``) that the caller's subscriptions open and how those are named, None when
+    subscriptions do not restrict; other sources' models are not concerned.
     """
 
     groups: frozenset[str] = frozenset()
     models: tuple[str, ...] | None = None
     namespaces: frozenset[str] | None = None
+    references: References | None = None
 
 
 PUBLIC = Scope()
@@ -123,6 +131,11 @@ class Snapshot:
         return frozenset(row.entry.namespace for row in self.rows if row.entry.namespace)
 
     @cached_property
+    def references(self) -> frozenset[str]:
+        """Every MaaSModelRef that is listed, as ``namespace/name``."""
+        return frozenset(row.entry.origin for row in self.rows if row.entry.source == REFERENCES)
+
+    @cached_property
     def providers(self) -> tuple[str, ...]:
         """The providers of the outside models, in order."""
         return tuple(sorted({row.entry.provider for row in self.rows if row.entry.provider}))
@@ -152,9 +165,12 @@ class Snapshot:
 
     def _visible(self, scope: Scope) -> Iterator[Row]:
         rows: Sequence[Row] = self.rows if scope.models is None else self._matching(scope.models)
-        allowed = [row for row in rows if _may_see(row.entry, scope)]
+        opened = None if scope.references is None else dict(scope.references)
+        allowed = [row for row in rows if _may_see(row.entry, scope, opened)]
         for _, same in groupby(allowed, key=_id):
-            yield next(same)
+            row = next(same)
+            labels = opened.get(row.entry.origin) if opened and row.entry.source == REFERENCES else None
+            yield row._replace(fragment=openai(row.entry, labels)) if labels else row
 
     def _matching(self, patterns: Sequence[str]) -> list[Row]:
         """The rows an allow-list names: exact ids, and prefixes that end in ``*``. Rows are in id order."""
@@ -171,7 +187,9 @@ class Snapshot:
         return [self.rows[place] for place in sorted(chosen)]
 
 
-def _may_see(entry: ModelEntry, scope: Scope) -> bool:
+def _may_see(entry: ModelEntry, scope: Scope, opened: Mapping[str, object] | None) -> bool:
+    if opened is not None and entry.source == REFERENCES and entry.origin not in opened:
+        return False
     if entry.groups and entry.groups.isdisjoint(scope.groups):
         return False
     return not (scope.namespaces is not None and entry.namespace and entry.namespace not in scope.namespaces)

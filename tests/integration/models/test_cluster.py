@@ -194,7 +194,7 @@ def test_model_references_are_listed_by_their_resolved_names(api: KubeApi, tmp_p
     api.put("maasmodelrefs", ref("a", "LLMInferenceService", "Ready", resolvedModelAlias="publishers/llm/models/a"))
     api.put("maasmodelrefs", ref("b", "ExternalModel", "Ready", httpRouteHostnames=["maas.example.com"]))
     api.put("maasmodelrefs", ref("c", "LLMInferenceService", "Pending"))
-    with running(api, tmp_path, source_maasmodelrefs="auto") as client:
+    with running(api, tmp_path, source_maasmodelrefs="auto", source_subscriptions="off") as client:
         until(lambda: len(ids(client)) == 2, what="the ready references")
         data = {entry["id"]: entry for entry in client.get("/v1/models").json()["data"]}
     assert set(data) == {"b-target", "publishers/llm/models/a"}
