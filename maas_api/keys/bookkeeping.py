@@ -107,7 +107,10 @@ class Bookkeeping:
             metrics.last_used_pending.set(len(self._uses))
             try:
                 self.flush()
-            except Exception:  # whatever the store's driver raises; the notes are kept and the next flush tries again
+            except Exception as fault:  # whatever the store's driver raises; the next flush tries again
                 metrics.last_used_flushes.labels("failure").inc()
                 metrics.store_errors.labels("last_used").inc()
-                _log.warning("last uses could not be written, they are kept for the next attempt", exc_info=True)
+                _log.warning(
+                    "last uses could not be written, they are kept for the next attempt",
+                    extra={"fault": type(fault).__name__},
+                )

@@ -58,10 +58,21 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def connect_postgres(url: str, limit: float | None, **more: Any) -> BoundedConnection:
-    """Connect, bounded. ``url`` is a libpq URI. ``limit`` is seconds for each statement, None for no limit."""
-    options = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 10, "keepalives_interval": 3, **more}
-    made = BoundedConnection.connect(url, **options)
+def connect_postgres(
+    url: str, limit: float | None, purpose: str = "", *, autocommit: bool = False
+) -> BoundedConnection:
+    """Connect, bounded. ``url`` is a libpq URI. ``limit`` is seconds for each statement, None for no limit.
+
+    In ``pg_stat_activity`` the connection is called ``maas-api`` and its ``purpose``, unless the URL names it.
+    """
+    made = BoundedConnection.connect(
+        url,
+        autocommit=autocommit,
+        connect_timeout=CONNECT_SECONDS,
+        keepalives_idle=10,
+        keepalives_interval=3,
+        fallback_application_name=f"maas-api {purpose}".rstrip(),
+    )
     made.limit = limit
     return made
 
@@ -145,7 +156,7 @@ def lookup_database(url: str, statement_seconds: float) -> Database:
 
 def _lookup_connection(url: str, limit: float) -> BoundedConnection:
     """A connection that plans its one statement once. Planning anew each time took ten times as long as running it."""
-    connection = connect_postgres(url, limit, autocommit=True)
+    connection = connect_postgres(url, limit, "lookup", autocommit=True)
     connection.execute("SET plan_cache_mode = force_generic_plan")
     connection.execute("SET enable_seqscan = off")  # a plan made while the table is small must suit it when it is large
     connection.autocommit = False

@@ -142,7 +142,7 @@ class PostgresFeed:
         pause = _RETRY_SECONDS[0]
         while not self._stopping.is_set():
             try:
-                with connect_postgres(self._url, _SILENCE_SECONDS, autocommit=True) as connection:
+                with connect_postgres(self._url, _SILENCE_SECONDS, "changes", autocommit=True) as connection:
                     for name in (CHANNEL, self._beat):
                         connection.execute(f"LISTEN {name}".encode())
                     now = self._clock()

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql
 
 from maas_api.keys import verdict
 from maas_api.keys.database import Database
-from maas_api.keys.schema import Moment, api_keys, key_models, old_secrets
+from maas_api.keys.records import ALLOW_LIST
+from maas_api.keys.schema import Moment, api_keys, old_secrets
 from maas_api.keys.verdict import Verdict
 
 
@@ -34,19 +35,17 @@ class Reader(Protocol):
 
 def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Rows of ``api_keys`` by current or replaced secret. Parameters: ``tenant``, ``hashes`` (a list)."""
-    keys, old, models = api_keys.c, old_secrets.c, key_models.c
-    columns = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
+    keys, old = api_keys.c, old_secrets.c
+    known = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
+    columns = (*known, ALLOW_LIST)
     tenant = sa.bindparam("tenant", type_=sa.Text)
-    allowed = sa.outerjoin(api_keys, key_models, models.key_id == keys.id)
     never = sa.type_coerce(sa.null(), Moment).label("replaced_until")
-    current = (
-        sa.select(keys.key_hash.label("hash"), *columns, models.models, never)
-        .select_from(allowed)
-        .where(keys.tenant == tenant, among(keys.key_hash, "hashes", postgres))
+    current = sa.select(keys.key_hash.label("hash"), *columns, never).where(
+        keys.tenant == tenant, among(keys.key_hash, "hashes", postgres)
     )
     replaced = (
-        sa.select(old.key_hash.label("hash"), *columns, models.models, old.expires_at.label("replaced_until"))
-        .select_from(allowed.join(old_secrets, old.key_id == keys.id))
+        sa.select(old.key_hash.label("hash"), *columns, old.expires_at.label("replaced_until"))
+        .join_from(old_secrets, api_keys, old.key_id == keys.id)
         .where(old.tenant == tenant, keys.tenant == tenant, among(old.key_hash, "hashes", postgres))
     )
     return sa.union_all(current, replaced)

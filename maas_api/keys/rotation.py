@@ -43,7 +43,7 @@ def rotate(
     """
     keys, now = api_keys.c, store.now()
     with store.changing() as (connection, changed):
-        lookup = sa.select(*records.COLUMNS, keys.key_hash).select_from(records.SOURCE).where(*store.mine(key_id))
+        lookup = sa.select(*records.COLUMNS, keys.key_hash).where(*store.mine(key_id))
         row = connection.execute(lookup.with_for_update(of=api_keys)).first()
         if row is None or records.of(row).status_at(now) != "active":
             return None

@@ -75,7 +75,6 @@ def statement(query: Query, tenant: str, now: datetime, *, postgres: bool) -> sa
             conditions.append(column.is_not(None) if wanted else column.is_(None))
     return (
         sa.select(*records.COLUMNS)
-        .select_from(records.SOURCE)
         .where(*conditions)
         .order_by(_order(query), keys.id)
         .limit(query.limit + 1)

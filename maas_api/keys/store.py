@@ -88,7 +88,5 @@ class KeyStore:
         return api_keys.c.id == key_id, api_keys.c.tenant == self.tenant
 
     def _get(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
-        row = connection.execute(
-            sa.select(*records.COLUMNS).select_from(records.SOURCE).where(*self.mine(key_id))
-        ).first()
+        row = connection.execute(sa.select(*records.COLUMNS).where(*self.mine(key_id))).first()
         return None if row is None else records.of(row)

@@ -25,7 +25,7 @@ class Channel(NamedTuple):
         return max(checked_at, self.heard) if checked_at >= self.since else checked_at
 
 
-NEVER = Channel(float("inf"), float("-inf"))
+NEVER = Channel(float("-inf"), float("-inf"))
 """A channel that was never heard."""
 
 
@@ -40,8 +40,15 @@ class Trust(NamedTuple):
     grace: float
 
     def fresh(self, channel: Channel, checked_at: float, now: float) -> bool:
-        """Whether an answer may be given without asking the store."""
-        return now - channel.right_as_of(checked_at) <= self.unheard and now - checked_at <= self.max_age
+        """Whether an answer may be given without asking the store.
+
+        One from before the channel's return may not, however young: what was announced in the gap is lost.
+        """
+        return (
+            checked_at >= channel.since
+            and now - channel.right_as_of(checked_at) <= self.unheard
+            and now - checked_at <= self.max_age
+        )
 
     def bearable(self, channel: Channel, checked_at: float, now: float) -> bool:
         """Whether an answer may be given because the store cannot be asked."""

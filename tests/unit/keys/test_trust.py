@@ -16,7 +16,7 @@ TRUST = Trust(unheard=5, max_age=60, grace=30)
         (Channel(since=0, heard=100), 50, 105, True),  # down for 5 s
         (Channel(since=0, heard=100), 50, 105.1, False),  # down for longer
         (Channel(since=0, heard=100), 103, 108, True),  # looked up while it was down
-        (Channel(since=99, heard=100), 98, 100, True),  # looked up 2 s ago, before the channel came back
+        (Channel(since=99, heard=100), 98, 100, False),  # looked up 2 s ago, before the channel came back
         (Channel(since=99, heard=100), 50, 100, False),  # what was announced in the gap was never heard
         (Channel(since=0, heard=100), 39, 100, False),  # older than anything may get
         (NEVER, 100, 105, True),

@@ -1,0 +1,70 @@
+"""Validation over a real store without a server around it: one worker's parts, as many as a test wants."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from maas_api.config import Settings, load
+from maas_api.identity.admin import StaticAdmins
+from maas_api.identity.headers import Identity
+from maas_api.keys import assembly
+from maas_api.keys.assembly import Keys
+from maas_api.keys.verdict import Verdict
+
+ANN = Identity("ann", ("team",))
+
+
+class AnySubscription:
+    """Binds what was asked for."""
+
+    def resolve(self, who: Identity, requested: str) -> str:
+        """The requested name, or ``default``."""
+        return requested or "default"
+
+
+class Replica:
+    """One worker process's keys."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.keys: Keys = assembly.build(settings, url, AnySubscription(), StaticAdmins(("root",), ()))
+
+    def start(self) -> None:
+        for part in self.keys.background:
+            part.start()
+
+    def stop(self) -> None:
+        for part in reversed(self.keys.background):
+            part.stop()
+
+    def mint(self, **fields: Any) -> tuple[str, str]:
+        """A new key of ann's: its plaintext and its id."""
+        asked = {"name": f"key-{uuid.uuid4().hex[:8]}", "description": "", "subscription": "", "expiresIn": None}
+        made = self.keys.service.mint(ANN, {**asked, "ephemeral": False, "labels": {}, "models": None, **fields})
+        return made.secret.plaintext, made.record.id
+
+    def check(self, key: str) -> Verdict:
+        """The verdict, waited for beyond every deadline. Raises Unavailable."""
+        answer = self.keys.validation.check(key)
+        return answer.result(20) if isinstance(answer, Future) else answer
+
+    def remembers(self, key: str) -> bool:
+        """Whether the answer comes from memory."""
+        return isinstance(self.keys.validation.check(key), Verdict)
+
+
+@contextmanager
+def replicas(url: str, count: int = 1, **flags: str) -> Iterator[list[Replica]]:
+    """That many workers on one store, started and stopped."""
+    defaults = {"kubernetes": "off", "validation_deadline_ms": "1000", "last_used_flush_seconds": "0.2"}
+    made = [Replica(load({**defaults, **flags}, {}), url) for _ in range(count)]
+    for one in made:
+        one.start()
+    try:
+        yield made
+    finally:
+        for one in made:
+            one.stop()
