@@ -112,18 +112,22 @@ class Authorizer:
 
 
 def _credential(request: Request) -> str | Reply:
-    """What the client authenticates with, or the refusal."""
-    for name in CREDENTIAL_HEADERS:
-        value = (request.header(name.encode()) or "").strip()
-        if not value:
-            continue
-        if name != "authorization":
-            return value
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            return _denied("The Authorization header must be: Bearer, a space, the API key or platform token")
-        return token.strip()
+    """What the client authenticates with, or the refusal. An API key counts before anything else that it sent."""
+    found = [value for name in CREDENTIAL_HEADERS if (value := _presented(request, name))]
+    if found:
+        return next((value for value in found if value.startswith(KEY_PREFIX)), found[0])
+    if request.header(b"authorization"):
+        return _denied("The Authorization header must be: Bearer, a space, the API key or platform token")
     return _denied("No credential: send Authorization: Bearer with an API key, or the key as x-api-key")
+
+
+def _presented(request: Request, header: str) -> str:
+    """The credential in a header, empty where there is none."""
+    value = (request.header(header.encode()) or "").strip()
+    if header != "authorization":
+        return value
+    scheme, _, token = value.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _original_path(request: Request) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from maas_api.demo.certificates import Authority
 from maas_api.demo.simulators.openai_api import openai_api
-from maas_api.demo.simulators.server import Simulator
+from maas_api.demo.simulators.server import Received, Simulator, Whole
 from maas_api.gateway import envoy, providers
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyError, EnvoyProcess, write_atomically
@@ -146,6 +146,22 @@ def test_a_model_server_that_is_down_is_named_as_the_cause(world: World, process
     answer = ask(process, world, "/llm/down/v1/chat/completions")
     assert answer.status_code == 503
     assert "could not reach the model's server" in answer.json()["error"]["message"]
+
+
+def test_a_request_that_a_model_has_seen_is_not_sent_again(world: World, process: EnvoyProcess) -> None:
+    """Whoever pays for tokens would pay twice."""
+
+    def hang_up(_request: Received) -> Whole:
+        raise ConnectionAbortedError
+
+    with Simulator("hangs up", hang_up) as model:
+        upstream = envoy.Upstream.from_url(model.url)
+        route = envoy.LocalModel(path_prefix="/llm/hangs-up/", upstream=upstream)
+        process.start(dataclasses.replace(world.plan, models=(route,)))
+        answer = ask(process, world, "/llm/hangs-up/v1/chat/completions")
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "unreachable"
+        assert len(model.received) == 1
 
 
 class TestStarting:

@@ -141,6 +141,14 @@ class TestPlatformTokens:
         assert tokens.asked == ["a-token"]
         assert (lines(reply)["x-maas-username"], lines(reply)["x-maas-subscription"]) == ("bob", "new")
 
+    def test_an_api_key_counts_before_a_token_that_was_sent_beside_it(self) -> None:
+        tokens = Tokens(Identity("bob", ("dev",)))
+        for first in ("Bearer a-token", "Basic x", ""):
+            reply = now(ask(tokens=tokens, headers=(("authorization", first), ("x-api-key", KEY)), path="/v1/models"))
+            assert lines(reply)["x-maas-username"] == "alice"
+            assert lines(reply)["authorization"] == f"Bearer {KEY}"
+        assert tokens.asked == []
+
     def test_a_wish_is_nothing_to_a_key(self) -> None:
         headers = (("authorization", f"Bearer {KEY}"), ("x-maas-subscription", "platinum"))
         assert lines(now(ask(headers=headers)))["x-maas-subscription"] == "gold"

@@ -67,6 +67,12 @@ def test_a_models_own_path_takes_the_prefixs_place() -> None:
     assert route["route"]["host_rewrite_literal"] == "opt.llm.svc"
 
 
+def test_a_request_is_repeated_only_where_no_model_can_have_seen_it() -> None:
+    for route in resources("routes.yaml")[0]["virtual_hosts"][0]["routes"]:
+        repeated = route.get("route", {}).get("retry_policy", {}).get("retry_on", "")
+        assert set(filter(None, repeated.split(","))) <= {"connect-failure", "refused-stream", "reset-before-request"}
+
+
 def test_only_the_authorizers_connection_carries_the_shared_secret() -> None:
     carrying = [
         cluster["name"]
