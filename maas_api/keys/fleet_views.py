@@ -8,6 +8,7 @@ from maas_api.identity import headers
 from maas_api.keys import schemas, shapes
 from maas_api.keys.answers import json_answer, never_kept, policy_is_400
 from maas_api.keys.fleet import KeyFleet
+from maas_api.keys.limited import reads_only
 from maas_api.keys.records import as_json
 
 
@@ -15,6 +16,7 @@ def blueprint(fleet: KeyFleet) -> Blueprint:
     """Search, bulk revocation, and the internal endpoints of the platform's own components."""
     views = Blueprint("key-fleet", __name__)
     never_kept(views)
+    reads_only(views)
     search_body, bulk_revoke_body = schemas.SearchBody(), schemas.BulkRevokeBody()
 
     @views.post("/v1/api-keys/search")

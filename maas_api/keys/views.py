@@ -11,6 +11,7 @@ from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.keys import duration, schemas, shapes
 from maas_api.keys.answers import json_answer, never_kept, policy_is_400
+from maas_api.keys.limited import reads_only
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.records import as_json, timestamp
 from maas_api.keys.service import KeyService, Minted
@@ -20,6 +21,7 @@ def blueprint(service: KeyService) -> Blueprint:
     """``/v1/api-keys`` and ``/v1/api-keys/{id}``."""
     views = Blueprint("keys", __name__)
     never_kept(views)
+    reads_only(views)
     mint_body, rotate_body = schemas.MintBody(), schemas.RotateBody()
 
     @views.post("/v1/api-keys")
