@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test fuzz lint format run bench lock clean
+.PHONY: help demo test fuzz faults lint format run bench lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(STAMP) ## Run every test, in parallel (ARGS="-k name" to choose)
 
 fuzz: $(STAMP) ## Ten thousand generated requests against the running service (ARGS="--cases 50000")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+faults: $(STAMP) ## Stop, cut, fill and skew what the service stands on, under load, and print what came of it
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .

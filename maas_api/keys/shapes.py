@@ -80,9 +80,11 @@ class PlainText(Text):
 
 
 class Whole(fields.Field[int]):
-    """A JSON number without a fraction, within 63 bits."""
+    """A JSON number without a fraction (``1.0`` is one, as JSON Schema has it), within 63 bits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Data, **_more: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError(f"must be a whole number, got {value if isinstance(value, float) else kind(value)}")
         if not -(2**63) <= value < 2**63:

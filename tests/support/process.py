@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -39,7 +39,6 @@ class Running:
     metrics_port: int
     output: Path
     scheme: str = "http"
-    environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -75,8 +74,13 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *flags: str, scheme: str = "http", wait: bool = True) -> Iterator[Running]:
-    """Serve over ``folder`` (its SQLite file, its log) until the block ends; waits until it is ready."""
+def running(
+    folder: Path, *flags: str, scheme: str = "http", wait: bool = True, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Serve over ``folder`` (its SQLite file, its log) until the block ends; waits until it is ready.
+
+    ``environ`` is added to the few variables that the service inherits. A flag given here wins over the usual one.
+    """
     port, metrics_port = free_port(), free_port()
     output = folder / "output.log"
     command = [
@@ -91,10 +95,15 @@ def running(folder: Path, *flags: str, scheme: str = "http", wait: bool = True) 
         "--validation-deadline-ms", "5000",  # tests share the machine; those of the deadline set their own
         *flags,
     ]  # fmt: skip
-    environ = {name: value for name, value in os.environ.items() if re.fullmatch(r"PATH|HOME|LANG|TMPDIR", name)}
+    inherited = {name: value for name, value in os.environ.items() if re.fullmatch(r"PATH|HOME|LANG|TMPDIR", name)}
     with output.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env={**inherited, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     service = Running(process, port, metrics_port, output, scheme)
     try:
