@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Flask
 
-from maas_api import gauges, guard, health, web
+from maas_api import gauges, guard, health, tenants, web
 from maas_api.config import ConfigError, Settings
 from maas_api.gateway.authz import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authz import Authorizer
@@ -108,6 +108,8 @@ def build(settings: Settings) -> Service:
     background += reviews
     authorizer = Authorizer(keys.validation, tokens, ModelsByPath(lambda: catalog.snapshot))
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
+    if settings.tenants_endpoint:
+        blueprints.append(tenants.blueprint(settings, _needed(sources.client)))
     internal = guard.InternalGuard(_secret(settings))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     return Service(settings, flask, fast, internal, readiness, background)
@@ -124,6 +126,13 @@ def _admins(settings: Settings, client: Client | None) -> AdminCheck:
     question = admin_question(client, settings.maas_subscription_namespace)
     reviewed = ReviewedAdmins(question, max_size=settings.sar_cache_max_size, seen=_count_admin_check)
     return AnyAdmins(listed, reviewed)
+
+
+def _needed(client: Client | None) -> Client:
+    """The cluster's client. Raises ConfigError for --tenants-endpoint without a cluster."""
+    if client is None:
+        raise ConfigError("--tenants-endpoint (TENANTS_ENDPOINT): needs a cluster, and none is set")
+    return client
 
 
 def _count_admin_check(hit: bool) -> None:

@@ -198,6 +198,7 @@ class Settings:
     tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Have ext_authz check platform tokens by TokenReview.", _boolean)
     token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences a reviewed token must carry, separated by commas.", _names)
+    tenants_endpoint: bool = option("false", "TENANTS_ENDPOINT", CALLERS, "Answer GET /v1/tenants to users of the cluster. Needs to review tokens and to read the Gateway.", _boolean)
     admin_users: tuple[str, ...] = option("", "ADMIN_USERS", CALLERS, "Users who are admins without asking the cluster, separated by commas.", _names)
     admin_groups: tuple[str, ...] = option("", "ADMIN_GROUPS", CALLERS, "Groups whose members are admins without asking the cluster, separated by commas.", _names)
     admin_check: str = option("auto", "ADMIN_CHECK", CALLERS, "Ask the cluster who is an admin (SubjectAccessReview): on, off, or auto (on inside a cluster).", _choice("auto", "on", "off"))

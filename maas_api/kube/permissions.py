@@ -58,12 +58,16 @@ def _needed(settings: Settings) -> Iterator[Permission]:
         place = settings.maas_subscription_namespace
         yield _watched(MAAS_SUBSCRIPTION, "which subscription a key is bound to", place)
         yield _watched(MAAS_AUTH_POLICY, "which models a subscription's owner may use", place)
-    if settings.admin_check != "off" or settings.namespace_access_check:
-        reason = "who is an admin, and who may see a namespace's models"
+    if settings.admin_check != "off" or settings.namespace_access_check or settings.tenants_endpoint:
+        reason = "who is an admin, and who may see a namespace's models or the tenant"
         yield Permission("authorization.k8s.io", "subjectaccessreviews", ("create",), None, None, reason)
-    if settings.token_review:
+    if settings.token_review or settings.tenants_endpoint:
         reason = "whose a platform token is, where the gateway asks this service"
         yield Permission("authentication.k8s.io", "tokenreviews", ("create",), None, None, reason)
+    if settings.tenants_endpoint:
+        place, name = settings.gateway_namespace, settings.gateway_name
+        reason = "where the tenant's gateway is reached"
+        yield Permission("gateway.networking.k8s.io", "gateways", ("list",), place, name, reason)
     if settings.database_secret:
         reason = "where the database is, unless that is mounted"
         yield Permission("", "secrets", ("get",), settings.namespace, settings.database_secret, reason)

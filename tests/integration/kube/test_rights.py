@@ -15,7 +15,7 @@ from maas_api.app import build
 from maas_api.config import Settings, load
 from maas_api.kube import permissions
 from maas_api.kube import secrets as kube_secrets
-from maas_api.kube.objects import KINDS
+from maas_api.kube.objects import KINDS, Kind
 from tests.support import kubeapi
 from tests.support.kubeapi import KubeApi, kubeconfig
 from tests.support.kubernetes import environment, find, objects
@@ -25,13 +25,14 @@ from tests.support.wait import until
 from tests.unit.subscriptions.objects import policy, subscription
 
 ALICE = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["team-a"]'}
+GATEWAY = Kind("gateway.networking.k8s.io", ("v1",), "gateways", "Gateway")
 TOKEN = secrets.token_urlsafe(24)
 
 
 @contextmanager
 def cluster(rights: set[Right]) -> Iterator[tuple[KubeApi, Authorizer]]:
     """A running API server with these rights for whoever asks. Alice owns a subscription and is an admin."""
-    api, authorizer = KubeApi(), Authorizer(rights)
+    api, authorizer = KubeApi((*KINDS, GATEWAY)), Authorizer(rights)
     api.authorize = authorizer
     api.put("maassubscriptions", subscription("gold", users=("alice",)))
     api.put("maasauthpolicies", policy("gold", "opt", groups=("team-a",)))
@@ -60,6 +61,7 @@ def exercise(client: httpx.Client) -> None:
     revoked = client.post("/v1/api-keys/bulk-revoke", json={"username": "bob", "dryRun": True}, headers=ALICE)
     assert revoked.status_code == 200, "an admin, says the cluster"
     client.get("/internal/v1/authz/v1/models", headers={"Authorization": f"Bearer {TOKEN}"})
+    client.get("/v1/tenants", headers={"Authorization": f"Bearer {TOKEN}"})
 
 
 @pytest.mark.parametrize("overlay", ["openshift", "istio"])
@@ -84,7 +86,7 @@ def rights_of(chosen: Settings) -> set[Right]:
 
 
 def test_with_every_source_on_the_listed_permissions_are_the_ones_used(tmp_path: Path) -> None:
-    """The options that no overlay sets: the other kinds, the database's Secret, access by namespace."""
+    """The options that no overlay sets: the other kinds, the database's Secret, the tenant, access by namespace."""
     flags = {
         "kubernetes": "on",
         "default_subscription": "default",
@@ -92,11 +94,12 @@ def test_with_every_source_on_the_listed_permissions_are_the_ones_used(tmp_path:
         "source_maasmodelrefs": "auto",
         "namespace_access_check": "true",
         "token_review": "true",
+        "tenants_endpoint": "true",
         "database_secret": "maas-db-config",
         "sqlite_path": str(tmp_path / "keys.db"),
     }
     rights = rights_of(load(flags, {}))
-    assert {right[1] for right in rights} >= {kind.plural for kind in KINDS}
+    assert {right[1] for right in rights} >= {kind.plural for kind in (*KINDS, GATEWAY)}
     with cluster(rights) as (api, authorizer):
         flags["kubeconfig"] = str(kubeconfig(api, tmp_path))
         api.secrets[("maas-api", "maas-db-config")] = {"DB_CONNECTION_URL": f"sqlite:///{tmp_path / 'keys.db'}"}
