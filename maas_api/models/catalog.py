@@ -38,8 +38,9 @@ from maas_api.models.snapshot import EMPTY, PUBLIC, Snapshot
 log = logging.getLogger(__name__)
 
 PAUSE_FACTOR = 4.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.02
-"""Seconds between two builds at the least; the longest bounds how long a change may wait for a busy machine."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.015, 0.025
+"""Seconds from one build to the next at the least. A first change after a quiet time does not wait; in a stream of
+changes several become one build. The longest bounds how long a change may wait on a busy machine."""
 
 
 class CatalogObserver(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
 
@@ -33,18 +33,25 @@ class Shelf:
         self._restricted = 0  # rows that name groups
         self._served_at: dict[str, dict[Place, frozenset[str]]] = {}
         self._by_prefix: dict[str, frozenset[str]] = {}
+        self._published: Mapping[str, frozenset[str]] | None = None  # a copy of it, while that is current
         self._problems: _Notes[Problem] = _Notes()
         self._omissions: _Notes[Omission] = _Notes()
 
     def put(self, place: Place, mapped: Mapped) -> None:
         """Replace what an object became; an empty result takes it off."""
-        for row in self._rows_of.pop(place, ()):
-            self._remove(place, row)
+        old = self._rows_of.pop(place, ())
         rows = tuple(Row(rank(entry), entry, openai(entry)) for entry in mapped.entries)
+        for row in old:
+            self._remove(row)
         for row in rows:
-            self._add(place, row)
+            self._add(row)
         if rows:
             self._rows_of[place] = rows
+        before, after = _names(old), _names(rows)
+        if before != after:  # most changes are of a status: then thousands of paths need not be copied again
+            self._published = None
+            for prefix in before.keys() | after.keys():
+                self._serve(prefix, place, after.get(prefix))
         self._problems.put(place, mapped.problems)
         self._omissions.put(place, mapped.omissions)
 
@@ -54,6 +61,8 @@ class Shelf:
 
     def snapshot(self, version: int) -> Snapshot:
         """The state now."""
+        if self._published is None:
+            self._published = dict(self._by_prefix)
         unique = len(self._rows) == len(self._ids)
         return Snapshot(
             version,
@@ -61,17 +70,15 @@ class Shelf:
             self._problems.all if unique else (*self._problems.all, *self._duplicates()),
             self._omissions.all,
             plain=unique and not self._restricted,
-            by_prefix=dict(self._by_prefix),
+            by_prefix=self._published,
         )
 
-    def _add(self, place: Place, row: Row) -> None:
+    def _add(self, row: Row) -> None:
         insort(self._rows, row, key=_rank)
         self._ids[row.entry.id] += 1
         self._restricted += bool(row.entry.groups)
-        if row.entry.local is not None:
-            self._serve(row.entry.local.path_prefix, place, frozenset((row.entry.id, *row.entry.aliases)))
 
-    def _remove(self, place: Place, row: Row) -> None:
+    def _remove(self, row: Row) -> None:
         index = bisect_left(self._rows, row.rank, key=_rank)
         while self._rows[index] is not row:
             index += 1
@@ -80,8 +87,6 @@ class Shelf:
         if not self._ids[row.entry.id]:
             del self._ids[row.entry.id]
         self._restricted -= bool(row.entry.groups)
-        if row.entry.local is not None:
-            self._serve(row.entry.local.path_prefix, place, None)
 
     def _serve(self, prefix: str, place: Place, names: frozenset[str] | None) -> None:
         """Note the names an object answers to at a path (None: it is gone). Two feeds may know one object."""
@@ -125,6 +130,12 @@ class _Notes(Generic[T]):
         if self._all is None:
             self._all = tuple(note for place in sorted(self._held) for note in self._held[place])
         return self._all
+
+
+def _names(rows: Iterable[Row]) -> dict[str, frozenset[str]]:
+    """The names the rows' local models answer to, by their paths."""
+    local = ((row.entry.local, row.entry) for row in rows)
+    return {model.path_prefix: frozenset((entry.id, *entry.aliases)) for model, entry in local if model is not None}
 
 
 def _rank(row: Row) -> Rank:
