@@ -27,8 +27,8 @@ IS_KEY = f"({_IN_AUTHORIZATION} || {_IN_X_API_KEY})"
 """Whether the request carries an API key: where OpenAI's SDK puts it, or Anthropic's."""
 
 KEY = f'({_IN_AUTHORIZATION} ? request.headers["authorization"].substring(7) : request.headers["x-api-key"])'
-"""The key. Authorization comes first, as in maas-api's own authorizer. ``substring`` is of CEL's string extension, which
-Authorino loads (its pull request 503)."""
+"""The key. Authorization comes first, as in maas-api's own authorizer. ``substring`` is of CEL's string extension,
+which Authorino loads (its pull request 503)."""
 
 _ANSWER = f"auth.metadata.{CALLBACK}"
 _ANSWERED = f"has(auth.metadata) && has({_ANSWER})"
