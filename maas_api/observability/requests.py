@@ -29,6 +29,9 @@ UNMATCHED = "unmatched"
 REFUSED_LINES_PER_SECOND = 100
 """Most access lines a second for refused calls of the hot path, per worker; the rest is counted."""
 
+PATH_SHOWN = 1024
+"""Most characters of a path in an access line; a client may send sixty thousand."""
+
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
@@ -141,7 +144,7 @@ class Recorder:
         trace = context.trace_id
         fields: dict[str, Any] = {
             "method": method,
-            "path": path,
+            "path": path if len(path) <= PATH_SHOWN else path[:PATH_SHOWN] + "...",
             "status": status,
             "latency_ms": round(seconds * 1000, 3),
             "client_ip": client,

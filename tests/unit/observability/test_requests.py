@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from maas_api.observability import metrics, requests
-from maas_api.observability.requests import Context, Recorder
+from maas_api.observability.requests import PATH_SHOWN, Context, Recorder
 from maas_api.wire import Reply
 
 OK = Reply(200, (), b'{"valid":true}')
@@ -122,3 +122,11 @@ def test_the_access_line_says_which_credentials_came_and_never_what_they_were(
     }
     assert record.getMessage() == "request completed"
     assert {name: vars(record)[name] for name in expected} == expected
+
+
+def test_the_access_line_does_not_repeat_a_path_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "maas_api.access")
+    Recorder({}, 1).line("GET", "/v1/models/" + "a." * 30_000, 401, 0.1, "10.0.0.1", Context(b"r1"))
+    (record,) = caplog.records
+    assert vars(record)["path"].startswith("/v1/models/a.a.")
+    assert len(vars(record)["path"]) <= PATH_SHOWN + 3
