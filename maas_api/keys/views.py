@@ -14,7 +14,7 @@ from maas_api.keys.answers import json_answer, never_kept, policy_is_400
 from maas_api.keys.limited import reads_only
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.records import as_json, timestamp
-from maas_api.keys.service import KeyService, Minted
+from maas_api.keys.service import KeyService, Minted, RotatedKey
 
 
 def blueprint(service: KeyService) -> Blueprint:
@@ -56,15 +56,13 @@ def blueprint(service: KeyService) -> Blueprint:
             asked = shapes.load(rotate_body, request.get_data() or b"{}")
             idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
         done = service.rotate(who, key_id, grace_seconds=asked["graceSeconds"], idempotency_key=idempotency_key)
-        until = done.old_valid_until
-        old = {} if until is None else {"oldSecretValidUntil": timestamp(until)}
-        return json_answer({**minted_json(Minted(done.secret, done.record)), **old})
+        return json_answer(rotated_json(done))
 
     return views
 
 
 def minted_json(minted: Minted) -> dict[str, Any]:
-    """The one answer that shows a secret."""
+    """The answer that shows a new key's secret."""
     record = minted.record
     return {
         "key": minted.secret.plaintext,
@@ -78,6 +76,13 @@ def minted_json(minted: Minted) -> dict[str, Any]:
         **({"labels": record.labels} if record.labels else {}),
         **({} if record.models is None else {"models": list(record.models)}),
     }
+
+
+def rotated_json(done: RotatedKey) -> dict[str, Any]:
+    """The answer that shows a new secret, and until when an earlier one validates."""
+    until = done.old_valid_until
+    old = {} if until is None else {"oldSecretValidUntil": timestamp(until)}
+    return {**minted_json(Minted(done.secret, done.record)), **old}
 
 
 def _idempotency_key(values: list[str]) -> str | None:

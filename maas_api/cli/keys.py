@@ -1,0 +1,196 @@
+"""``maas-api keys``: keys straight in the store, for an operator with access to the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from maas_api.cli.options import SectionedCommand, load_settings, settings_options
+from maas_api.config import KEYS, PLATFORM, STORE, ConfigError
+
+if TYPE_CHECKING:
+    from maas_api.keys.operator import Operator
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_LIST = ("id", "name", "username", "subscription", "status", "expirationDate", "lastUsedAt")
+
+
+@click.group()
+def keys() -> None:
+    """Create, list, show, revoke and rotate keys in the store.
+
+    For an operator with access to the database: nothing here asks a gateway or a cluster who is allowed. Running
+    services hear of every change at once. A secret is printed by create and rotate only.
+    """
+
+
+def _command(name: str) -> Callable[[_F], click.Command]:
+    """A subcommand with the store's options and ``--output``."""
+
+    def decorate(function: _F) -> click.Command:
+        output = click.option(
+            "--output", type=click.Choice(["table", "json"]), default="table", help="For people, or for scripts."
+        )
+        return keys.command(name, cls=SectionedCommand)(settings_options(STORE, PLATFORM, KEYS)(output(function)))
+
+    return decorate
+
+
+@_command("create")
+@click.argument("name", required=False, default="")
+@click.option("--user", required=True, help="Whom the key belongs to.")
+@click.option("--group", "groups", multiple=True, required=True, help="A group of the user; repeat for more.")
+@click.option("--subscription", default="", help="Subscription to bind. Default: --default-subscription.")
+@click.option("--description", default="", help="What the key is for.")
+@click.option("--expires-in", default=None, help="How long it lives: 30d, 2h30m. Default: the longest allowed.")
+@click.option("--ephemeral", is_flag=True, help="For at most an hour, removed by itself; needs no name.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; repeat for more.")
+@click.option("--model", "models", multiple=True, help="A model the key may call, or a prefix ending in *; repeat.")
+def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> None:
+    """Mint a key for a user and print it. It is shown here and never again."""
+    asked = {name: values.pop(name) for name in ("name", "subscription", "description", "ephemeral")}
+    labels, models = values.pop("labels"), values.pop("models")
+    for label in labels:
+        if "=" not in label:
+            raise click.UsageError(f"--label: must be KEY=VALUE, got {label!r}")
+    asked["labels"] = dict(label.split("=", 1) for label in labels)
+    asked["models"] = list(models) or None
+    asked["expiresIn"] = values.pop("expires_in")
+    with _operator(values) as (operator, settings):
+        from maas_api.identity.headers import Identity
+        from maas_api.keys.views import minted_json
+
+        asked["subscription"] = asked["subscription"].strip() or settings.default_subscription
+        if not asked["subscription"]:
+            raise click.UsageError("--subscription: must be given, no --default-subscription is set")
+        made = operator.create(Identity(user, groups), asked)
+        _print_record(minted_json(made), output)
+
+
+@_command("list")
+@click.option("--user", default="", help="Only this user's keys.")
+@click.option("--of-subscription", default="", help="Only keys bound to this subscription.")
+@click.option("--status", "statuses", multiple=True, help="active, revoked or expired; repeat for more.")
+@click.option("--ephemeral", is_flag=True, help="Ephemeral keys too.")
+@click.option("--limit", default=50, show_default=True, help="Most keys printed, up to 100.")
+@click.option("--offset", default=0, show_default=True, help="Keys to skip.")
+def list_keys(output: str, user: str, of_subscription: str, **values: Any) -> None:
+    """List the tenant's keys, newest first."""
+    statuses, ephemeral = values.pop("statuses"), values.pop("ephemeral")
+    pagination = {"limit": values.pop("limit"), "offset": values.pop("offset")}
+    with _operator(values) as (operator, _settings):
+        from maas_api.keys.records import as_json
+        from maas_api.keys.schemas import FiltersBody, SearchBody
+
+        asked = SearchBody().load({})
+        filters = {"username": user, "subscription": of_subscription, "status": list(statuses)}
+        asked["filters"] = {**FiltersBody().load({}), **filters, "includeEphemeral": ephemeral}
+        asked["pagination"] = pagination
+        found, more = operator.search(asked)
+        rows = [as_json(record, operator.now()) for record in found]
+        if output == "json":
+            click.echo(json.dumps({"data": rows, "has_more": more}, indent=2, ensure_ascii=False))
+            return
+        _print_table(rows)
+        if more:
+            click.echo(f"more: --offset {pagination['offset'] + len(rows)}", err=True)
+
+
+@_command("show")
+@click.argument("key_id")
+def show(output: str, key_id: str, **values: Any) -> None:
+    """Show one key by its id."""
+    with _operator(values) as (operator, _settings):
+        from maas_api.keys.records import as_json
+
+        _print_record(as_json(operator.show(key_id), operator.now()), output)
+
+
+@_command("revoke")
+@click.argument("key_id")
+def revoke(output: str, key_id: str, **values: Any) -> None:
+    """Revoke one key by its id: it is refused from the next request on."""
+    with _operator(values) as (operator, _settings):
+        from maas_api.keys.records import as_json
+
+        _print_record(as_json(operator.revoke(key_id), operator.now()), output)
+
+
+@_command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--grace", default=0, metavar="SECONDS", help="How long the present secret stays valid. Default: not at all."
+)
+def rotate(output: str, key_id: str, grace: int, **values: Any) -> None:
+    """Give a key a new secret and print it. It is shown here and never again."""
+    with _operator(values) as (operator, _settings):
+        from maas_api.keys.views import rotated_json
+
+        _print_record(rotated_json(operator.rotate(key_id, grace)), output)
+
+
+@contextmanager
+def _operator(values: dict[str, Any]) -> Iterator[tuple[Operator, Any]]:
+    """The operator on the store of these options. Faults of the request or the store end in one sentence, exit 1."""
+    settings = load_settings(values)
+    import sqlalchemy as sa  # heavy imports only once the options are known to be right
+
+    from maas_api import migrations
+    from maas_api.errors import ApiError
+    from maas_api.keys.assembly import open_store
+    from maas_api.keys.location import database_url
+    from maas_api.keys.operator import Operator
+    from maas_api.keys.store import KeyStore
+    from maas_api.kube import secrets
+    from maas_api.observability import logs
+
+    logs.configure(settings.log_format, settings.log_level, sys.stderr)
+    try:
+        url = database_url(settings, secrets.reader(settings, os.environ))
+        due = migrations.pending(url)
+        if due:
+            raise click.ClickException(f"the store's schema is not up to date ({due[0]}): run maas-api migrate")
+        database = open_store(settings, url)
+        try:
+            yield Operator(settings, KeyStore(database, settings.tenant_name)), settings
+        finally:
+            database.stop()
+    except ApiError as fault:
+        raise click.ClickException(str(fault.body["error"])) from None
+    except (ConfigError, migrations.MigrationError) as fault:
+        raise click.ClickException(str(fault)) from None
+    except sa.exc.SQLAlchemyError as fault:
+        raise click.ClickException(f"the store failed: {type(fault).__name__}") from None
+
+
+def _print_record(record: dict[str, Any], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, record))
+    for name, value in record.items():
+        click.echo(f"{name:<{width}}  {_cell(value)}")
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    cells = [list(_LIST), *([_cell(row.get(name, "-")) for name in _LIST] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_LIST))]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    """One line of plain text: control characters in a name cannot move the cursor."""
+    if isinstance(value, dict):
+        value = ", ".join(f"{name}={item}" for name, item in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(str, value))
+    elif isinstance(value, bool):
+        value = "yes" if value else "no"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))

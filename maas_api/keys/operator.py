@@ -1,0 +1,73 @@
+"""An operator with access to the database, acting on keys without a gateway in front. Audited like any caller."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from maas_api.config import Settings
+from maas_api.identity.admin import StaticAdmins
+from maas_api.identity.headers import Identity
+from maas_api.keys.assembly import key_service
+from maas_api.keys.audit import Audit, AuditLog
+from maas_api.keys.fleet import KeyFleet
+from maas_api.keys.records import KeyRecord
+from maas_api.keys.service import Minted, RotatedKey
+from maas_api.keys.store import KeyStore
+from maas_api.observability.logs import user_hash
+
+
+class Operator:
+    """Mints for others, sees every key of the tenant, revokes and rotates any. Methods raise ApiError."""
+
+    def __init__(self, settings: Settings, store: KeyStore) -> None:
+        name = f"operator:{getpass.getuser()}"
+        self._self = Identity(name, (name,))
+        admins = StaticAdmins((name,), ())
+        # The operator's own name stays readable: a record that hides who acted would be worth nothing.
+        audit = _OnBehalf(AuditLog(settings.tenant_name, lambda who: who if who == name else user_hash(who)), name)
+        self._keys = key_service(settings, store, _AsGiven(), admins, audit)
+        self._fleet = KeyFleet(store, admins, audit)
+        self.now = store.now
+
+    def create(self, owner: Identity, asked: dict[str, Any]) -> Minted:
+        """A key that belongs to ``owner``; ``asked`` is a loaded ``MintBody`` whose subscription is bound as it is."""
+        return self._keys.mint(owner, asked)
+
+    def search(self, asked: dict[str, Any]) -> tuple[list[KeyRecord], bool]:
+        """A page of the tenant's keys; ``asked`` is a loaded ``SearchBody``."""
+        return self._fleet.search(self._self, asked)
+
+    def show(self, key_id: str) -> KeyRecord:
+        """One key."""
+        return self._keys.get(self._self, key_id)
+
+    def revoke(self, key_id: str) -> KeyRecord:
+        """End a key; every worker hears of it."""
+        return self._keys.revoke(self._self, key_id)
+
+    def rotate(self, key_id: str, grace_seconds: int) -> RotatedKey:
+        """A new secret for anyone's key. Over HTTP only the owner may; whoever holds the database could anyway."""
+        record = self.show(key_id)
+        owner = Identity(record.username, record.groups)
+        return self._keys.rotate(owner, key_id, grace_seconds=grace_seconds, idempotency_key=None)
+
+
+class _AsGiven:
+    """Binds the subscription the operator names: there is no cluster to ask here."""
+
+    def resolve(self, who: Identity, requested: str) -> str:
+        """The requested name."""
+        return requested
+
+
+class _OnBehalf:
+    """Audit records that name the operator as the actor and the key's user as the owner."""
+
+    def __init__(self, audit: Audit, operator: str) -> None:
+        self._audit = audit
+        self._operator = operator
+
+    def __call__(self, action: str, *, actor: str, keys: int, **details: str | bool) -> None:
+        """Pass the record on."""
+        self._audit(action, actor=self._operator, keys=keys, **{"owner": actor, **details})
