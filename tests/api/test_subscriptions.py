@@ -165,3 +165,66 @@ def test_a_folder_of_manifests_is_followed(tmp_path: Path) -> None:
         (tmp_path / "gold.yaml").write_text("spec: [")
         (tmp_path / "silver.yaml").write_text(yaml.safe_dump(subscription("silver", groups=("team-a",))))
         until(lambda: names() == ["gold", "silver"], what="the second, beside the last good state of the first")
+
+
+@pytest.fixture(scope="module")
+def minting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client, as Alice, of a whole service that knows these subscriptions from a folder."""
+    folder = tmp_path_factory.mktemp("minting")
+    owned = [
+        subscription("gold", users=("alice",), priority=1, models=[reference("opt", 5)]),
+        subscription("silver", groups=("team-a",), priority=1, models=[reference("opt", 4)]),
+        subscription("failed", users=("alice",), phase="Failed"),
+        subscription("new", users=("alice",), phase=""),
+        subscription("foreign", users=("bob",), priority=9),
+    ]
+    (folder / "subscriptions.yaml").write_text(yaml.safe_dump_all(owned))
+    service = build(Settings(manifests=folder, kubernetes="off", sqlite_path=folder / "keys.db"))
+    with serving(service) as base, httpx.Client(base_url=base, headers=ALICE) as made:
+        until(lambda: made.get("/readyz").status_code == 200, what="the service is ready")
+        yield made
+
+
+INVALID = {"error": "Unable to resolve a subscription for this API key", "code": "invalid_subscription"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "expected"),
+    [
+        ({}, 201, "gold"),
+        ({"subscription": ""}, 201, "gold"),
+        ({"subscription": "silver"}, 201, "silver"),
+        ({"subscription": " models-as-a-service/silver "}, 201, "silver"),
+        ({"subscription": "foreign"}, 400, INVALID),
+        ({"subscription": "unknown"}, 400, INVALID),
+        (
+            {"subscription": "failed"},
+            403,
+            {
+                "error": "subscription is in Failed phase (cannot create API keys)",
+                "code": "subscription_not_ready",
+            },
+        ),
+        (
+            {"subscription": "new"},
+            400,
+            {"error": "subscription is unreconciled (no status.phase set)", "code": "subscription_not_ready"},
+        ),
+    ],
+)
+def test_a_key_is_bound_to_the_subscription_that_the_contract_names(
+    minting: httpx.Client, asked: dict[str, str], status: int, expected: str | dict[str, str]
+) -> None:
+    reply = minting.post("/v1/api-keys", json={"name": "k", **asked})
+    contract.check("POST", "/v1/api-keys", reply.status_code, reply.json())
+    assert reply.status_code == status
+    assert (reply.json()["subscription"] if status == 201 else reply.json()) == expected
+    if status == 201:
+        verdict = minting.post("/internal/v1/api-keys/validate", json={"key": reply.json()["key"]}).json()
+        assert verdict["subscription"] == expected
+
+
+def test_a_caller_without_any_subscription_mints_nothing(minting: httpx.Client) -> None:
+    stranger = {"X-MaaS-Username": "carol", "X-MaaS-Group": '["nobody"]'}
+    reply = minting.post("/v1/api-keys", json={"name": "k"}, headers=stranger)
+    assert (reply.status_code, reply.json()) == (400, INVALID)

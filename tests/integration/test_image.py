@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support import dockerfile
 from tests.support.kubernetes import ROOT
@@ -165,6 +166,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.timeout(400)  # it installs everything; on a busy machine that takes a while
 def test_performed_step_by_step_it_serves_mints_and_validates_as_any_user() -> None:
     python, droppable = interpreter()
     with clean_root() as root:

@@ -62,6 +62,8 @@ def check_kubectl(command: Command, folder: Path) -> None:
         authority.private_key_pem.write_to_path(str(folder / "tls.key"))
         authority.cert_chain_pems[0].write_to_path(str(folder / "tls.crt"))
         local = [re.sub(r"^(--(?:cert|key))=", rf"\1={folder}/", word) for word in words]
+        (folder / "internal-secret").write_text("x")
+        local = [word.replace("=internal-secret", f"={folder}/internal-secret") for word in local]
         made = yaml.safe_load(kubectl(*local, "--dry-run=client", "-o", "yaml"))
         made["metadata"].pop("creationTimestamp", None)
         assert complaints(made) == []
@@ -152,6 +154,11 @@ def check_curl(command: Command, _folder: Path) -> None:
         jsonschema.Draft202012Validator({**schema, "components": contract.document()["components"]}).validate(body)
 
 
+def check_openssl(command: Command, _folder: Path) -> None:
+    """Random text for a secret, into a file."""
+    assert command.words == ("openssl", "rand", "-hex", "32", ">", "internal-secret")
+
+
 def check_jq(command: Command, _folder: Path) -> None:
     """One field of an answer."""
     assert re.fullmatch(r"\.[a-z]+", command.words[-1])
@@ -165,6 +172,7 @@ CHECKS: dict[str, Callable[[Command, Path], None]] = {
     "maas-api": check_maas_api,
     "curl": check_curl,
     "jq": check_jq,
+    "openssl": check_openssl,
 }
 
 
