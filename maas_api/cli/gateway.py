@@ -31,6 +31,17 @@ def gateway() -> None:
     help="Manifest of the registry ConfigMap, - for standard input: every provider in it is rendered.",
 )
 @click.option(
+    "--live",
+    metavar="NAMESPACE[/NAME]",
+    help=f"Read the registry ConfigMap from the cluster instead. [default name: {inputs.REGISTRY}]",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="KUBECONFIG",
+    help="For --live. [default: the pod's service account] [env: KUBECONFIG]",
+)
+@click.option(
     "--provider", "providers", multiple=True, metavar="NAME", help="Render this provider (in the registry or not)."
 )
 @click.option(
@@ -125,6 +136,7 @@ def render(**values: Any) -> None:
 
     \b
     Examples:
+        maas-api gateway render --live opendatahub --kubeconfig ~/.kube/config | kubectl apply -f -
         kubectl get configmap external-model-registry -n opendatahub -o yaml |
             maas-api gateway render --registry - | kubectl apply -f -
         maas-api gateway render --provider openai --auth istio --gateway-namespace istio-ingress

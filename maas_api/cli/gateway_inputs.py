@@ -6,8 +6,10 @@ received, never a key.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,11 @@ import yaml
 from maas_api.gateway.manifests.options import OptionError, Options, SecretKey, Target, TokenLimit
 from maas_api.gateway.providers import provider
 from maas_api.models import registry
+
+REGISTRY = "external-model-registry"
+"""The registry ConfigMap's name unless the service is told another."""
+
+_DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def options(values: Mapping[str, Any]) -> Options:
@@ -60,7 +67,7 @@ def _limits(texts: Iterable[str]) -> tuple[TokenLimit, ...]:
 def targets(values: Mapping[str, Any]) -> list[Target]:
     """The providers to render: those named, then those of the registry."""
     hosts, cas = _pairs("host", values["hosts"]), _pairs("ca", values["cas"])
-    names = list(dict.fromkeys([*values["providers"], *_registered(values["registry"])]))
+    names = list(dict.fromkeys([*values["providers"], *_registered(values)]))
     if not names:
         raise OptionError("registry: names no provider, and no --provider is given: there is nothing to render")
     for option, given in (("host", hosts), ("ca", cas)):
@@ -79,10 +86,29 @@ def targets(values: Mapping[str, Any]) -> list[Target]:
     return found
 
 
-def _registered(path: Path | None) -> list[str]:
-    """The providers of a registry manifest, in order. A bad entry is told and left out, as the service does."""
-    if path is None:
-        return []
+def _registered(values: Mapping[str, Any]) -> list[str]:
+    """The providers of the registry, in order. A bad entry is told and left out, as the service does."""
+    path, live = values["registry"], values["live"]
+    if path is not None and live is not None:
+        raise OptionError("live: the registry comes from the cluster or from --registry, not from both")
+    if live is not None:
+        config_maps = [_from_cluster(live, values["kubeconfig"])]
+    else:
+        config_maps = [] if path is None else _from_file(path)
+    names: list[str] = []
+    for config_map in config_maps:
+        try:
+            mapped = registry.to_entries(config_map)
+        except registry.RegistryError as fault:
+            raise OptionError(f"registry: {fault}") from None
+        for problem in mapped.problems:
+            click.echo(f"Warning: {problem}", err=True)
+        names += [entry.provider for entry in mapped.entries]
+    return names
+
+
+def _from_file(path: Path) -> list[dict[str, Any]]:
+    """The registry ConfigMaps in a file of manifests, single or in a List."""
     text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     try:
         documents = [item for item in yaml.safe_load_all(text) if isinstance(item, dict)]
@@ -96,16 +122,27 @@ def _registered(path: Path | None) -> list[str]:
     ]
     if not maps:
         raise OptionError(f"registry: {path} holds no ConfigMap with a {registry.KEY!r} entry")
-    names: list[str] = []
-    for config_map in maps:
-        try:
-            mapped = registry.to_entries(config_map)
-        except registry.RegistryError as fault:
-            raise OptionError(f"registry: {fault}") from None
-        for problem in mapped.problems:
-            click.echo(f"Warning: {problem}", err=True)
-        names += [entry.provider for entry in mapped.entries]
-    return names
+    return maps
+
+
+def _from_cluster(reference: str, kubeconfig: Path | None) -> dict[str, Any]:
+    """The ConfigMap ``NAMESPACE`` or ``NAMESPACE/NAME`` as the cluster has it now."""
+    from maas_api.kube.client import KubeError, connect
+
+    namespace, _, name = reference.partition("/")
+    name = name or REGISTRY
+    if not all(_DNS_NAME.fullmatch(part) for part in (namespace, name)):
+        raise OptionError(f"live: must be NAMESPACE or NAMESPACE/NAME in DNS names, got {reference!r}")
+    query = {"fieldSelector": f"metadata.name={name}"}
+    try:
+        with closing(connect(kubeconfig)) as client:
+            answer = client.get(f"/api/v1/namespaces/{namespace}/configmaps", query)
+    except KubeError as fault:
+        raise OptionError(f"live: {fault}") from None
+    found: list[dict[str, Any]] = answer.get("items") or []
+    if not found:
+        raise OptionError(f"live: the cluster has no ConfigMap {namespace}/{name}")
+    return found[0]
 
 
 def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
