@@ -113,8 +113,8 @@ watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in a worker's
 manifest_errors = Counter(
     "maas_api_manifest_errors_total", "Times a manifest file could not be taken; its last good state stays."
 )
-watch_relists = Counter("maas_api_watch_relists_total", "Full lists of a kind of object.", ("kind",))
-watch_restarts = Counter("maas_api_watch_restarts_total", "Watches that ended with an error.", ("kind",))
+watch_relists = Counter("maas_api_watch_relists_total", "Full lists of a kind of object.", ("source",))
+watch_restarts = Counter("maas_api_watch_restarts_total", "Watches that ended with an error.", ("source",))
 watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in memory.", ("source",), across="max")
 manifest_errors = Counter(
     "maas_api_manifest_errors_total", "Manifest files that could not be read; their last good state stays."
