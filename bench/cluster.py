@@ -37,9 +37,9 @@ class Cluster:
         done: float = self._pipe.recv()
         return done
 
-    def churn(self, rate: float) -> None:
-        """Change models all the time, ``rate`` times a second, until it is set to 0."""
-        self._pipe.send(("churn", rate))
+    def churn(self, rate: float, plural: str = SERVICES) -> None:
+        """Change objects of a kind all the time, ``rate`` times a second, until it is set to 0."""
+        self._pipe.send(("churn", rate, plural))
         self._pipe.recv()
 
 
@@ -61,7 +61,7 @@ def _serve(pipe: Connection, models: int) -> None:
     api.put("configmaps", registry("[{id: gpt-4o-mini, provider: openai}]"))
     for number in range(models):
         api.put(SERVICES, model(number))
-    rate, ended = [0.0], threading.Event()
+    rate, plural, ended = [0.0], [SERVICES], threading.Event()
 
     def churn() -> None:
         count = 0
@@ -69,7 +69,7 @@ def _serve(pipe: Connection, models: int) -> None:
             if not rate[0]:
                 ended.wait(0.01)
                 continue
-            api.put(SERVICES, model(count % models, f"change {count}"))
+            api.put(plural[0], model(count % models, f"change {count}"))
             count += 1
             ended.wait(1 / rate[0])
 
@@ -84,5 +84,5 @@ def _serve(pipe: Connection, models: int) -> None:
             if command == "change":
                 api.put(SERVICES, model(*values))
             else:
-                rate[0] = values[0]
+                rate[0], plural[0] = values
             pipe.send(time.monotonic())

@@ -99,19 +99,7 @@ def with_events(kube: Cluster, port: int, worker: int, models: int, *, quick: bo
     samples = [visible_after(kube, client, number % models) for number in range(30 if quick else 300)]
     print(f"event to visible in GET /v1/models, {len(samples)} events: {spread(samples)}")
     over_http(client, quick=quick)
-    key = mint(client)
-    rounds, seconds = (1, 1.0) if quick else (4, 5.0)
-    quiet: list[float] = []
-    busy: list[float] = []
-    for _ in range(rounds):
-        quiet += validations(port, key, seconds)
-        kube.churn(100)
-        busy += validations(port, key, seconds)
-        kube.churn(0)
-        time.sleep(0.2)  # the last events are taken in before the quiet side begins
-    print(f"validate, quiet:                {spread(quiet)}")
-    print(f"validate, 100 events a second:  {spread(busy)}")
-    print(f"ratio of p99: {percentile(busy, 99) / percentile(quiet, 99):.2f}")
+    beside_events(kube, port, mint(client), *((1, 0.5) if quick else (10, 2.0)))
     print(f"worker's resident memory after all that: {rss(worker):.0f} MB")
 
 
@@ -125,6 +113,34 @@ def over_http(client: http.client.HTTPConnection, *, quick: bool) -> None:
         rate(lambda: ask(client, "GET", "/v1/models", conditional), seconds) for _ in range(rounds)
     )
     print(f"over HTTP: {len(body)} bytes {full:,.0f}/s, 304 {same:,.0f}/s ({same / full:.1f}x)")
+
+
+SIDES = {
+    "nothing happens": ("", 0),
+    "100 events/s of a kind it does not watch": ("inferenceservices", 100),
+    "100 events/s of its models": ("llminferenceservices", 100),
+}
+
+
+def beside_events(kube: Cluster, port: int, key: str, rounds: int, seconds: float) -> None:
+    """Validations while events arrive, while the same machine makes events for nobody, and while nothing happens.
+
+    The middle side tells the service's cost from that of the processes around it. One p99 a round and side, and their
+    median, so that a neighbour's hiccup is one round and not the result.
+    """
+    found: dict[str, list[list[float]]] = {name: [] for name in SIDES}
+    for _ in range(rounds):
+        for name, (plural, per_second) in SIDES.items():
+            kube.churn(per_second, plural)
+            found[name].append(validations(port, key, seconds))
+            kube.churn(0)
+            time.sleep(0.1)  # what is on its way is taken in before the next side begins
+    p99 = {name: statistics.median(percentile(values, 99) for values in all_) for name, all_ in found.items()}
+    for name, all_ in found.items():
+        together = [value for values in all_ for value in values]
+        print(f"validate while {name + ':':42} median of p99s {p99[name] * 1000:.2f} ms   all: {spread(together)}")
+    idle, elsewhere, busy = p99.values()
+    print(f"ratio of p99: {busy / idle:.2f} to idle, {busy / elsewhere:.2f} to the same events unheard")
 
 
 def visible_after(kube: Cluster, client: http.client.HTTPConnection, number: int) -> float:
