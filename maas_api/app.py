@@ -72,7 +72,7 @@ def build(settings: Settings) -> Service:
     background: list[Background] = []
     blueprints: list[Blueprint] = []
     readiness = Readiness()
-    blueprints.append(health.blueprint(readiness))
+    health.register(readiness, fast)
     sources = kube_sources.build(settings, os.environ)
     directory = Directory(namespace=settings.maas_subscription_namespace)
     blueprints.append(subscriptions.blueprint(directory))

@@ -45,6 +45,11 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 FAULT = plain(500, "internal server error").reply()
 INTERNAL_FAULT = Reply(500, (JSON,), b"")
+BUSY = plain(503, "the service is busy, try again", headers=(("Retry-After", "1"),)).reply()
+
+QUEUE_SECONDS = 10.0
+"""Longest wait for a thread. A request that waited longer is not begun: its client has most likely given up, and after
+an outage of the store the threads would be busy for nobody, minting keys that nobody sees."""
 
 _log = logging.getLogger(__name__)
 
@@ -158,8 +163,13 @@ class Entry:
             scheme=scope.get("scheme", "http"),
             client=client[0] if client else "",
         )
+        begin_by = perf_counter() + QUEUE_SECONDS
         run = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run, call)
+
+        def work() -> bridge.Called:
+            return bridge.Called(BUSY, "") if perf_counter() > begin_by else run(call)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _start(self) -> None:
         reseed()

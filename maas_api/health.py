@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flask import Blueprint
-
 from maas_api.errors import encode
+from maas_api.wire import JSON, Reply, Request, RouteTable
+
+_HEADERS = (JSON, (b"cache-control", b"no-store"))
 
 
 class Check(NamedTuple):
@@ -18,7 +19,7 @@ class Check(NamedTuple):
 
 
 class Readiness:
-    """Collects the conditions of ``/readyz``. Each is asked at every probe and must answer within a second."""
+    """Collects the conditions of ``/readyz``. Each is asked at every probe, in the event loop: it must not wait."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Check]] = {}
@@ -44,22 +45,20 @@ class Readiness:
         return ready, results
 
 
-def blueprint(readiness: Readiness) -> Blueprint:
-    """``/health`` as the Go service answers it, ``/healthz`` for liveness, ``/readyz`` for readiness."""
-    routes = Blueprint("health", __name__)
-    json_type = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
+def register(readiness: Readiness, routes: RouteTable) -> None:
+    """``/health`` as the Go service answers it, ``/healthz`` for liveness, ``/readyz`` for readiness.
 
-    @routes.get("/health")
-    def health() -> tuple[bytes, int, dict[str, str]]:
-        return encode({"status": "healthy"}), 200, json_type
+    Fast routes: behind the threads that may all be waiting for a store in trouble, a probe would have the process
+    killed that still answers from memory.
+    """
+    healthy = Reply(200, _HEADERS, encode({"status": "healthy"}))
+    alive = Reply(200, _HEADERS, encode({"status": "ok"}))
 
-    @routes.get("/healthz")
-    def healthz() -> tuple[bytes, int, dict[str, str]]:
-        return encode({"status": "ok"}), 200, json_type
-
-    @routes.get("/readyz")
-    def readyz() -> tuple[bytes, int, dict[str, str]]:
+    def readyz(_request: Request) -> Reply:
         ready, checks = readiness.report()
-        return encode({"status": "ready" if ready else "not ready", "checks": checks}), 200 if ready else 503, json_type
+        body = encode({"status": "ready" if ready else "not ready", "checks": checks})
+        return Reply(200 if ready else 503, _HEADERS, body)
 
-    return routes
+    routes.add("GET", "/health", lambda _request: healthy)
+    routes.add("GET", "/healthz", lambda _request: alive)
+    routes.add("GET", "/readyz", readyz)
