@@ -1,0 +1,91 @@
+"""Load generators: wrk for the highest rate, h2load for HTTP/2 and for a rate that is held."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.machine import percentile
+
+_LUA = """
+local bodies = {}
+for line in io.lines("KEYS") do bodies[#bodies + 1] = '{"key":"' .. line .. '"}' end
+local at = 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+FRESH
+request = function()
+  at = at % #bodies + 1
+  return wrk.format(nil, nil, nil, bodies[at])
+end
+"""
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+class Load(NamedTuple):
+    """What came of it: requests a second, latencies in seconds, answers that were not 2xx."""
+
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+
+
+def need_wrk() -> None:
+    """Raises SystemExit that says how to get wrk."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("make bench drives the servers with wrk, which is not here: apt-get install wrk")
+
+
+def wrk(url: str, keys: Path, *, seconds: float, connections: int = 32, fresh: bool = False) -> Load:
+    """As many validations as go through. ``fresh``: every request on a connection of its own."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        header = 'wrk.headers["Connection"] = "close"' if fresh else ""
+        script.write(_LUA.replace("KEYS", str(keys)).replace("FRESH", header))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    return Load(
+        float(_found(r"Requests/sec:\s+([\d.]+)", text)),
+        _seconds(_found(r"50%\s+(\S+)", text)),
+        _seconds(_found(r"99%\s+(\S+)", text)),
+        int(failed[1]) if failed else 0,
+    )
+
+
+def h2load(
+    url: str, body: Path, *, requests: int, clients: int, rate: float | None = None, http1: bool = False
+) -> Load:
+    """A number of validations of one key, at ``rate`` a second over all clients where given."""
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        command = ["h2load", "-n", str(requests), "-c", str(clients), "-d", str(body), "--log-file", log.name]
+        command += ["-H", "content-type: application/json"]
+        command += ["--h1"] if http1 else ["-m", "8"]
+        command += [f"--rps={rate / clients:g}"] if rate else []
+        text = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+        took = [int(line.split()[2]) / 1e6 for line in log if line.split()[1] == "200"]
+    return Load(
+        float(_found(r"finished in .*?, ([\d.]+) req/s", text)),
+        percentile(took, 50) if took else float("nan"),
+        percentile(took, 99) if took else float("nan"),
+        requests - len(took),
+    )
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    if match is None:
+        raise SystemExit(f"the load generator said something unexpected:\n{text}")
+    return match[1]
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([\d.]+)([a-z]+)", text)
+    if match is None:
+        return float("nan")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,128 @@
+"""How long a revoked key is still accepted anywhere: several processes, each with workers of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench import services, stores
+from bench.machine import percentile, table
+from bench.services import VALIDATE, Running
+
+CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]'}
+CONNECTIONS = 8
+"""Connections to each process. The kernel spreads them over its workers."""
+
+
+def run(*, quick: bool) -> None:
+    """Measure and print."""
+    count = 10 if quick else 200
+    rows = []
+    with stores.postgres() as server:
+        rows.append(("PostgreSQL, 2 processes x 2 workers", *_measure(server.migrated(), 2, count)))
+        rows.append(("the same, LISTEN cut", *_measure(server.migrated(), 2, 1 if quick else 5, cut=True)))
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'keys.db'}"
+        rows.append(("SQLite, 1 process x 2 workers", *_measure(url, 1, count)))
+    print("\nRevocation: from the answer to DELETE to the last time any worker accepted the key\n")
+    table(
+        ("what", "revocations", "p50 ms", "p99 ms", "max ms", "accepted after 1 s"),
+        [
+            (
+                what,
+                str(len(took)),
+                f"{percentile(took, 50) * 1e3:.1f}",
+                f"{percentile(took, 99) * 1e3:.1f}",
+                f"{max(took) * 1e3:.1f}",
+                str(sum(one > 1 for one in took)),
+            )
+            for what, took in rows
+        ],
+    )
+
+
+def _measure(store: str, processes: int, count: int, *, cut: bool = False) -> tuple[list[float]]:
+    with ExitStack() as stack:
+        running = [stack.enter_context(services.maas(store, workers=2)) for _ in range(processes)]
+        with _cutting(store, active=cut):
+            return ([_one(running, 8.0 if cut else 0.3) for _ in range(count)],)
+
+
+@contextmanager
+def _cutting(store: str, *, active: bool) -> Iterator[None]:
+    """Keep every worker from hearing anything: its LISTEN connection is ended again as soon as it stands."""
+    stopping = threading.Event()
+
+    def cut() -> None:
+        with psycopg.connect(store, autocommit=True) as connection:
+            while not stopping.wait(0.01):
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name = 'maas-api changes'"
+                )
+
+    thread = threading.Thread(target=cut, daemon=True)
+    if active:
+        thread.start()
+        time.sleep(0.5)
+    yield
+    stopping.set()
+    if active:
+        thread.join()
+
+
+def _one(running: list[Running], watched: float) -> float:
+    """Seconds from a revocation to the last acceptance, over every connection; 0 when there was none after it."""
+    owner = http.client.HTTPConnection("127.0.0.1", running[0].port, timeout=30)
+    made = _call(owner, "POST", "/v1/api-keys", {"name": "bench"})
+    body = json.dumps({"key": made["key"]})
+    clients = [
+        http.client.HTTPConnection("127.0.0.1", one.port, timeout=30) for one in running for _ in range(CONNECTIONS)
+    ]
+    last_yes = [0.0] * len(clients)
+    stopping, warm = threading.Event(), threading.Barrier(len(clients) + 1)
+
+    def ask(number: int) -> None:
+        client = clients[number]
+        warmed = False
+        while not stopping.is_set():
+            begun = time.monotonic()
+            client.request("POST", VALIDATE, body, {"Content-Type": "application/json"})
+            answer = client.getresponse()
+            content = answer.read()
+            if answer.status == 200 and json.loads(content)["valid"]:
+                last_yes[number] = begun
+            if not warmed:
+                warmed = True
+                warm.wait()
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(clients))]
+    for thread in threads:
+        thread.start()
+    warm.wait()
+    revoked = _call(owner, "DELETE", f"/v1/api-keys/{made['id']}")
+    at = time.monotonic()
+    assert revoked["status"] == "revoked"
+    time.sleep(watched)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    for client in (owner, *clients):
+        client.close()
+    return max(0.0, max(last_yes) - at)
+
+
+def _call(client: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    client.request(method, path, None if body is None else json.dumps(body), CALLER)
+    found: dict[str, Any] = json.loads(client.getresponse().read())
+    return found

@@ -1,0 +1,116 @@
+"""The servers that are measured, each in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.machine import free_port, rss, wait_for, workers_of
+
+VALIDATE = "/internal/v1/api-keys/validate"
+
+
+class Running(NamedTuple):
+    """A server that answers."""
+
+    port: int
+    master: int
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        """The validation callback."""
+        return f"{self.scheme}://127.0.0.1:{self.port}{VALIDATE}"
+
+    @property
+    def memory(self) -> float:
+        """Resident memory of the largest worker, MB."""
+        return max(rss(pid) for pid in workers_of(self.master))
+
+
+def _environment(store: str, **more: str) -> dict[str, str]:
+    flags = {"DATABASE_URL": store, "KUBERNETES": "off", "DEFAULT_SUBSCRIPTION": "bench", "METRICS_PORT": "0"}
+    return {**os.environ, **flags, "LOG_LEVEL": "error", "DRAIN_SECONDS": "0", **more}
+
+
+@contextmanager
+def maas(store: str, *, workers: int = 1, tls: bool = False, **more: str) -> Iterator[Running]:
+    """The service, as it is served."""
+    port = free_port()
+    command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
+    with tempfile.TemporaryDirectory() as manifests:
+        command += ["--manifests", manifests, *(["--tls-self-signed"] if tls else [])]
+        with _started(command, _environment(store, **more), port, "" if tls else "/health") as master:
+            yield Running(port, master, "https" if tls else "http")
+
+
+@contextmanager
+def ceiling() -> Iterator[Running]:
+    """The same server with a handler that does nothing."""
+    with _gunicorn("bench.apps:nothing", "-k", "uvicorn_worker.UvicornWorker") as running:
+        yield running
+
+
+@contextmanager
+def native_asgi() -> Iterator[Running]:
+    """gunicorn's own ASGI worker with the same handler."""
+    with _gunicorn("bench.apps:nothing", "-k", "asgi") as running:
+        yield running
+
+
+@contextmanager
+def flask_gthread(store: str) -> Iterator[Running]:
+    """Flask alone under gunicorn's threaded worker."""
+    with tempfile.TemporaryDirectory() as manifests:
+        environment = _environment(store, MANIFESTS=manifests)
+        options = ("-k", "gthread", "--threads", "8")
+        with _gunicorn("bench.apps:flask_alone()", *options, environment=environment) as running:
+            yield running
+
+
+@contextmanager
+def _gunicorn(app: str, *options: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", app, "-w", "1", "-b", f"127.0.0.1:{port}", "--log-level", "error"]
+    command += ["--keep-alive", "120", "--no-control-socket", *options]
+    with _started(command, environment or dict(os.environ), port, "/health") as master:
+        yield Running(port, master)
+
+
+@contextmanager
+def _started(command: list[str], environment: dict[str, str], port: int, path: str) -> Iterator[int]:
+    root = Path(__file__).parent.parent
+    process = subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL)
+    try:
+        if path:
+            wait_for(port, path, process)
+        else:
+            _wait_for_port(port, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until something listens, for a server whose certificate nobody can check."""
+    import ssl
+    import time
+    import urllib.error
+    import urllib.request
+
+    context = ssl._create_unverified_context()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"https://127.0.0.1:{port}/health", context=context, timeout=5):
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.1)
+    raise SystemExit(f"the server on port {port} did not become ready")
