@@ -1,4 +1,4 @@
-"""PostgreSQL frozen under load: what cached and uncached keys are answered meanwhile, and that nothing minted is lost."""
+"""PostgreSQL frozen under load: what cached and uncached keys are answered, and that nothing minted is lost."""
 
 from __future__ import annotations
 

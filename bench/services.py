@@ -75,6 +75,24 @@ def flask_gthread(store: str) -> Iterator[Running]:
 
 
 @contextmanager
+def granian(store: str) -> Iterator[Running]:
+    """The same application under Granian, the optional second server, with TLS and HTTP/2."""
+    import trustme  # comes with the extra "demo"
+
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = trustme.CA().issue_cert("127.0.0.1", "localhost")
+        chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
+        chain.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        key.write_bytes(certificate.private_key_pem.bytes())
+        command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--http", "auto", "--ssl-certificate", str(chain), "--ssl-keyfile", str(key), "--no-ws"]
+        command += ["--log-level", "error", "maas_api.asgi:app"]
+        with _started(command, _environment(store, MANIFESTS=folder), port, "") as master:
+            yield Running(port, master, "https")
+
+
+@contextmanager
 def _gunicorn(app: str, *options: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", app, "-w", "1", "-b", f"127.0.0.1:{port}", "--log-level", "error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,13 +40,19 @@ def run(*, quick: bool) -> None:
                 rows.append(("cached key at half of that rate", half, running.memory, _ratio(half, hits, "cached")))
         with services.flask_gthread(store) as running:
             flask = _best(running, one, seconds)
-            rows.append(("cached key, Flask under gthread", flask, running.memory, _ratio(hits, flask, "cached is")))
+            rows.append(
+                ("cached key, Flask under gthread", flask, running.memory, f"cached is {hits.rate / flask.rate:.1f} x")
+            )
         with services.maas(store, VALIDATION_CACHE_SIZE="0") as running:
             misses = _best(running, many, seconds)
             rows.append(("5,000 keys, none cached", misses, running.memory, _ratio(misses, hits, "cached")))
         with services.maas(store, tls=True) as running:
             tls = load.wrk(running.url, one, seconds=seconds)
             rows.append(("cached key, TLS, HTTP/1.1", tls, running.memory, _ratio(tls, hits, "cached")))
+        if shutil.which("h2load") and importlib.util.find_spec("granian"):
+            with services.granian(store) as running:
+                h2 = load.h2load(running.url, body, requests=int(hits.rate * seconds / 4), clients=4)
+                rows.append(("cached key, TLS, HTTP/2, Granian", h2, running.memory, _ratio(h2, hits, "cached")))
     print("\nValidations: one worker, PostgreSQL on the same machine, wrk with 32 connections\n")
     table(
         ("what", "req/s", "p50 ms", "p99 ms", "not 2xx", "RSS MB", "ratio"),
@@ -63,6 +70,4 @@ def _best(running: Running, keys: Path, seconds: float) -> Load:
 
 
 def _ratio(one: Load, other: Load, name: str) -> str:
-    return (
-        f"{one.rate / other.rate:.2f} of {name}" if name != "cached is" else f"cached is {one.rate / other.rate:.1f} x"
-    )
+    return f"{one.rate / other.rate:.2f} of {name}"
