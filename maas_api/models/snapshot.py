@@ -16,8 +16,12 @@ from cachetools import LRUCache
 from maas_api.models.encoding import openai
 from maas_api.models.model import REFERENCES, LocalModel, ModelEntry, Omission, Problem, SubscriptionLabel
 
-MAX_VIEWS = 256
-"""Views of one snapshot that are kept. The common one (no groups, no allow-list) is kept beside them."""
+MAX_VIEWS_BYTES = 32 * 1024 * 1024
+"""Views of one snapshot that are kept, together. The common one (no groups, no allow-list) is kept beside them.
+
+By size and not by number: callers choose the allow-lists of their keys, and each one may be a view of everything.
+"""
+_VIEW_BYTES, _ROW_BYTES = 4096, 100  # what a view (with its scope) and a row take beside the body, roughly
 
 Rank = tuple[str, bool, int, str]
 
@@ -83,6 +87,10 @@ class View:
         return next((row for row in self.rows if name in row.entry.aliases), None)
 
 
+def _size(view: View) -> int:
+    return _VIEW_BYTES + len(view.body) + _ROW_BYTES * len(view.rows)
+
+
 class Snapshot:
     """Entries in order, what is wrong, what was left out, and what a gateway needs.
 
@@ -109,7 +117,7 @@ class Snapshot:
         self.plain = plain
         self.by_prefix = by_prefix
         self.read = False  # whether anyone has asked for a view
-        self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS)
+        self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS_BYTES, getsizeof=_size)
         self._lock = threading.Lock()
 
     @property
@@ -155,8 +163,9 @@ class Snapshot:
             found = self._views.get(scope)
         if found is None:
             found = View(tuple(self._visible(scope)))
-            with self._lock:
-                self._views[scope] = found
+            if _size(found) <= MAX_VIEWS_BYTES:
+                with self._lock:
+                    self._views[scope] = found
         return found
 
     @cached_property
