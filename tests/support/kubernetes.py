@@ -23,6 +23,9 @@ VERSIONS = ("1.30", "1.37")
 
 Object = dict[str, Any]
 
+# The package reads a megabyte of definitions anew for every object; nobody changes what it has read.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
+
 
 def kubectl(*arguments: str, stdin: str = "") -> str:
     """What kubectl prints. Never talks to a cluster. Fails the test with its complaint when it exits with one."""
