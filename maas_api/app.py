@@ -154,6 +154,13 @@ def _tokens(settings: Settings, client: Client | None) -> tuple[TokenSource, lis
 
 
 def _secret(settings: Settings) -> bytes:
+    """The secret of ``/internal``; ``b""`` where none is asked for. Raises ConfigError for a file without one."""
     if settings.internal_secret_file is None:
         return b""
-    return settings.internal_secret_file.read_bytes().strip()
+    secret = settings.internal_secret_file.read_bytes().strip()
+    if not secret:
+        raise ConfigError(
+            f"--internal-secret-file (INTERNAL_SECRET_FILE): {settings.internal_secret_file} is empty, "
+            "and would leave /internal without the protection it asks for"
+        )
+    return secret

@@ -25,6 +25,10 @@ REVIEW_TTL_SECONDS = 30.0
 """How long a reviewed token is believed; the bound within which a deleted service account stops working."""
 _REFUSED_TTL_SECONDS = 2.0
 _REVIEWS_REMEMBERED = 8192
+_QUESTIONS_WAITING = 256
+_QUESTION_SECONDS = 1.0
+"""Reviews are slow and anyone can invent tokens: more questions than this are not taken, and one that has waited longer
+than its asker does is not put to the cluster any more."""
 _MIN_TOKEN_LENGTH = 16
 
 
@@ -122,6 +126,7 @@ class ReviewedTokens:
     ) -> None:
         self._review = review
         self._audiences = tuple(audiences)
+        self._clock = clock
         self._lock = threading.Lock()
         self._known: TTLCache[str, Identity] = TTLCache(_REVIEWS_REMEMBERED, REVIEW_TTL_SECONDS, timer=clock)
         self._refused: TTLCache[str, bool] = TTLCache(_REVIEWS_REMEMBERED, _REFUSED_TTL_SECONDS, timer=clock)
@@ -150,11 +155,12 @@ class ReviewedTokens:
             waiting = self._asking.get(digest)
             if waiting is not None:
                 return waiting
-            if self._pool is None:
+            if self._pool is None or len(self._asking) >= _QUESTIONS_WAITING:
                 failed: Future[Identity | None] = Future()
-                failed.set_exception(RuntimeError("token review is not running"))
+                why = "is not running" if self._pool is None else "has too much to do"
+                failed.set_exception(RuntimeError(f"token review {why}"))
                 return failed
-            future = self._pool.submit(self._ask, token, digest)
+            future = self._pool.submit(self._ask, token, digest, self._clock() + _QUESTION_SECONDS)
             self._asking[digest] = future
         future.add_done_callback(lambda _done: self._forget(digest))
         return future
@@ -163,7 +169,9 @@ class ReviewedTokens:
         with self._lock:
             self._asking.pop(digest, None)
 
-    def _ask(self, token: str, digest: str) -> Identity | None:
+    def _ask(self, token: str, digest: str, until: float) -> Identity | None:
+        if self._clock() > until:
+            raise TimeoutError("nobody waits for this review any more")
         user = self._review(token, self._audiences)
         with self._lock:
             if user is None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from maas_api.app import build
-from maas_api.config import load
+from maas_api.config import ConfigError, load
 from tests.support.serving import serving
 
 
@@ -95,3 +95,12 @@ def test_bytes_that_are_not_http_do_not_take_the_server_down(base: str, client: 
         raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert b"400" in raw.recv(1024)
     assert client.get("/health").status_code == 200
+
+
+def test_an_empty_secret_file_is_refused_at_start(tmp_path: Path) -> None:
+    """It would turn the protection off that it is there for."""
+    empty = tmp_path / "secret"
+    empty.write_text(" \n")
+    flags = {"sqlite_path": str(tmp_path / "keys.db"), "kubernetes": "off", "internal_secret_file": str(empty)}
+    with pytest.raises(ConfigError, match="is empty"):
+        build(load(flags, {}))

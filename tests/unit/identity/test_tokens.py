@@ -111,3 +111,26 @@ def test_a_cluster_that_cannot_be_asked_is_neither_yes_nor_no() -> None:
             got.result(5)
     finally:
         tokens.stop()
+
+
+def test_a_flood_of_invented_tokens_neither_piles_up_nor_keeps_the_cluster_busy() -> None:
+    """Anyone can send them. A question nobody waits for any more is dropped, so a real token's turn comes."""
+    now = [0.0]
+    cluster = Cluster()
+    cluster.users[token := secrets.token_urlsafe(24)] = ALICE
+    tokens = ReviewedTokens(cluster.review, ["maas"], clock=lambda: now[0])
+    tokens.start()
+    try:
+        flood = [tokens.lookup(f"invented-{number:08}") for number in range(2_000)]
+        futures = [got for got in flood if isinstance(got, Future)]
+        turned_away = [got for got in futures if got.done() and got.exception() is not None]
+        assert len(turned_away) >= 1_700
+        now[0] = 2.0
+        cluster.go.set()
+        for got in futures:
+            got.exception(5)
+        assert cluster.asked <= 4, "only what had been put to the cluster already"
+        assert _answer(tokens.lookup(token)) == ALICE
+    finally:
+        cluster.go.set()
+        tokens.stop()
