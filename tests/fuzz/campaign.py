@@ -38,8 +38,8 @@ def campaign(folder: Path, cases: int, examples: int = 100, first_seed: int = 1)
                 return
 
 
-def once(service: Running, folder: Path, caller: str, examples: int, seed: int) -> Report:
-    """One run of every phase against a running service."""
+def once(service: Running, folder: Path, caller: str, examples: int, seed: int, phases: str = "all phases") -> Report:
+    """One run against a running service, of every phase or of those named (separated by commas)."""
     config = folder / f"schemathesis-{seed}.toml"
     config.write_text(CONFIG.read_text() + (_parameters(service) if caller == "a user" else ""))
     identity = {**USER, "Authorization": "Bearer opaque"} if caller == "a user" else {}
@@ -48,6 +48,7 @@ def once(service: Running, folder: Path, caller: str, examples: int, seed: int) 
         "run", str(ROOT / "openapi.yaml"), "--url", service.url,
         "--max-examples", str(examples), "--seed", str(seed),
         "--suppress-health-check", "all", "--no-color",
+        *(() if phases == "all phases" else ("--phases", phases)),
         *(part for name, value in identity.items() for part in ("--header", f"{name}: {value}")),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
