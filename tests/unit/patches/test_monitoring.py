@@ -114,3 +114,15 @@ def test_it_can_be_applied_as_it_is() -> None:
     assert set(built) == {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
     assert built["ConfigMap"]["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(built["ConfigMap"]["data"]["dashboard.json"])["uid"] == "maas-api"
+
+
+def test_the_documentation_lists_every_metric_with_its_own_sentence() -> None:
+    page = (FOLDER.parents[1] / "docs" / "operate.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \| [^|]*\| (.*) \|$", page, re.MULTILINE))
+    expected = {item.name: item.help for item in metrics.table()}
+    expected |= {
+        item.counted_as[0]: item.counted_as[1]
+        for item in metrics.table()
+        if isinstance(item, Histogram) and item.counted_as
+    }
+    assert rows == expected
