@@ -76,7 +76,7 @@ def describe(catalog: Catalog) -> dict[str, Any]:
             for entry in snapshot.entries
         ],
         "left_out": [omission._asdict() for omission in snapshot.omissions],
-        "problems": [str(problem) for problem in snapshot.problems],
+        "problems": catalog.complaints(),
         "sources": [
             {"name": status.name, "state": status.state, "age_seconds": round(status.age, 1), "detail": status.detail}
             for status in catalog.statuses()

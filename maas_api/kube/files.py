@@ -89,6 +89,10 @@ class FolderSource:
         """What is wrong now, in file order."""
         return [self._faults[file] for file in sorted(self._faults)] + list(self._duplicates)
 
+    def complaints(self) -> list[str]:
+        """The problems, one line each."""
+        return [str(problem) for problem in self.problems()]
+
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the problems change (objects are announced by their stores)."""
         self._listeners.append(callback)

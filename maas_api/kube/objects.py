@@ -115,6 +115,9 @@ class Feed(Protocol):
     def status(self) -> list[FeedStatus]:
         """One line per thing it reads. Safe from any thread, never blocks."""
 
+    def complaints(self) -> list[str]:
+        """What could not be read and why, one line each."""
+
 
 Changed = frozenset[Key]
 Subscriber = Callable[[Changed], None]

@@ -102,6 +102,10 @@ class Reflector:
         age = max(0.0, self._clock() - self._contact)
         return [FeedStatus(self._kind.plural, self._state, age, self._detail)]
 
+    def complaints(self) -> list[str]:
+        """Why it is out of touch, if it is."""
+        return [f"{self._kind.plural}: {self._detail}"] if self._state in ("waiting", "stale") else []
+
     # -- lifecycle
 
     def start(self) -> None:
@@ -233,9 +237,10 @@ class Reflector:
                 raise
             self._heard()
             metadata = page.get("metadata") if isinstance(page, Mapping) else None
-            if not isinstance(metadata, Mapping) or not isinstance(page.get("items"), list):
+            items = page.get("items") or [] if isinstance(page, Mapping) else None  # null is Go's empty list
+            if not isinstance(metadata, Mapping) or not isinstance(items, list):
                 raise UnreachableError("the list has no items or metadata")
-            found.extend(trim(self._kind, item) for item in page["items"] if isinstance(item, Mapping))
+            found.extend(trim(self._kind, item) for item in items if isinstance(item, Mapping))
             if not metadata.get("continue"):
                 return found, str(metadata.get("resourceVersion") or "")
             query["continue"] = str(metadata["continue"])

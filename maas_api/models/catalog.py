@@ -43,6 +43,10 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.015, 0.025
 changes several become one build. The longest bounds how long a change may wait on a busy machine."""
 
 
+FAILURE_PAUSE = 1.0
+"""Seconds until a build that failed is tried again."""
+
+
 class CatalogObserver(Protocol):
     """What a catalog reports, for metrics."""
 
@@ -117,6 +121,11 @@ class Catalog:
         """How fresh each feed is."""
         return [status for feed in self._feeds for status in feed.status()]
 
+    def complaints(self) -> list[str]:
+        """Everything an operator should mend: what the feeds could not read, then what could not be mapped."""
+        unread = [problem for feed in self._feeds for problem in feed.complaints()]
+        return unread + [str(problem) for problem in self._snapshot.problems]
+
     def subscribe(self, callback: Callable[[Snapshot], None]) -> None:
         """Call ``callback`` with every snapshot published from now on, in the building thread."""
         self._listeners.append(callback)
@@ -153,9 +162,10 @@ class Catalog:
             began = self._clock()
             try:
                 self.build()
+                pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, PAUSE_FACTOR * (self._clock() - began)))
             except Exception:  # the thread must outlive a bug in one build; readers keep the last snapshot
                 log.exception("building the catalog failed, the last one stays")
-            pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, PAUSE_FACTOR * (self._clock() - began)))
+                pause = FAILURE_PAUSE
 
     # -- building
 
@@ -168,6 +178,10 @@ class Catalog:
             try:
                 if dirty or self._snapshot is EMPTY:
                     self._publish(dirty)
+            except BaseException:
+                with self._wake:
+                    self._dirty |= dirty  # nothing that changed is forgotten
+                raise
             finally:
                 with self._wake:
                     self._building = False

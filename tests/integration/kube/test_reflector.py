@@ -380,6 +380,15 @@ def test_stopping_twice_or_before_starting_is_harmless(api: KubeApi) -> None:
     reflector.stop()
 
 
+def test_it_says_why_it_is_out_of_touch_and_nothing_otherwise(api: KubeApi) -> None:
+    api.inject(*[Fault("list", status=403) for _ in range(100_000)])
+    with watching(api) as watched:
+        until(lambda: "403" in str(watched.reflector.complaints()), what="the refusal is said")
+        api.faults.clear()
+        watched.settle()
+        assert watched.reflector.complaints() == []
+
+
 def test_bookkeeping_and_pod_templates_are_not_kept_in_memory(api: KubeApi) -> None:
     fat = service("a", metadata={"managedFields": [{"manager": "x"}]})
     fat["spec"]["template"] = {"containers": []}

@@ -50,6 +50,17 @@ def test_the_catalog_as_json_says_the_same(folder: Path) -> None:
     assert (len(report["problems"]), report["sources"][0]["state"]) == (1, "live")
 
 
+def test_files_that_cannot_be_taken_are_problems_too(folder: Path) -> None:
+    (folder / "broken.yaml").write_text("a: [\n")
+    (folder / "again.yaml").write_text(yaml.safe_dump(service("fine")))
+    problems = json.loads(run("models", "--manifests", str(folder), "--output", "json").output)["problems"]
+    assert (
+        f"{folder}/broken.yaml:2: is not YAML: while parsing a flow node, did not find expected node content"
+        in problems
+    )
+    assert any("LLMInferenceService llm/fine is already defined at" in problem for problem in problems)
+
+
 def test_an_empty_catalog_says_so(tmp_path: Path) -> None:
     assert "(no models)" in run("models", "--manifests", str(tmp_path)).output
 

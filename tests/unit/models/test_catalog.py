@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from maas_api.kube.objects import CONFIG_MAP, HTTP_ROUTE, LLM_INFERENCE_SERVICE, FeedState, FeedStatus, ObjectStore
+from maas_api.kube.objects import (
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    LLM_INFERENCE_SERVICE,
+    FeedState,
+    FeedStatus,
+    ObjectStore,
+    key_of,
+)
 from maas_api.models.catalog import Catalog
 from maas_api.models.kserve import Gateway, managed_labels
 from maas_api.models.snapshot import PUBLIC, Scope, Snapshot
-from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, registry, route, service
+from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, ON_GATEWAY, registry, route, service
 from tests.support.wait import until
 
 
@@ -164,6 +174,69 @@ def test_a_gateway_learns_providers_and_addresses(world: World) -> None:
     snapshot = world.catalog.build()
     assert snapshot.providers == ("anthropic", "openai")
     assert snapshot.local_models == (("opt", "llm", "/llm/opt/", "http://10.0.0.1:8000"),)
+
+
+SERVICES = st.builds(
+    service,
+    st.sampled_from(("a", "b", "c")),
+    st.sampled_from(("n1", "n2")),
+    model=st.sampled_from((None, "same", "x/1", "x/2")),
+    router=st.sampled_from((ON_GATEWAY, None, {"route": {"http": {}}}, {"route": {"http": {"refs": [{"name": "a"}]}}})),
+    url=st.sampled_from((None, "https://one/", "https://two/")),
+    adapters=st.sampled_from(((), ("tuned",))),
+)
+ROUTES = st.builds(
+    route,
+    st.sampled_from(("a", "b")),
+    st.sampled_from(("n1", "n2")),
+    gateway=st.sampled_from((GATEWAY, "other")),
+    labels=st.sampled_from((None, managed_labels("a"), managed_labels("b"))),
+)
+REGISTRIES = st.builds(
+    registry,
+    st.sampled_from(
+        (
+            "[]",
+            "[{id: same, provider: p}]",
+            "[{id: x/1, provider: p, groups: [ml]}, {id: bad}]",
+            "[{id: y, provider: q}]",
+        )
+    ),
+)
+
+
+@settings(deadline=None)  # the machine's other work is no reason to fail
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.one_of(SERVICES, ROUTES, REGISTRIES)), max_size=25))
+def test_change_by_change_it_is_what_it_would_be_built_at_once(
+    changes: list[tuple[bool, bool, dict[str, Any]]],
+) -> None:
+    world = World()
+    stores = {store.kind.kind: store for store in (world.services, world.routes, world.maps)}
+    for gone, built, obj in changes:
+        store = stores[obj["kind"]]
+        if gone:
+            store.delete(key_of(obj))
+        else:
+            store.upsert(obj)
+        if built:
+            world.catalog.build()
+    grown, fresh = world.catalog.build(), world.another().build()
+    for scope in (PUBLIC, Scope(groups=frozenset(("ml",))), Scope(models=("x/*", "same"))):
+        assert grown.view(scope).body == fresh.view(scope).body
+    assert grown.entries == fresh.entries
+    assert (grown.plain, grown.by_prefix, grown.groups) == (fresh.plain, fresh.by_prefix, fresh.groups)
+    assert sorted(map(str, grown.problems)) == sorted(map(str, fresh.problems))
+    assert set(grown.omissions) == set(fresh.omissions)
+
+
+def test_a_build_that_fails_forgets_no_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.services.upsert(service("s", model="m"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "_affected", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            world.catalog.build()
+        assert not world.catalog.complete
+    assert world.ids() == ["m"]
 
 
 def test_a_path_leads_to_every_name_of_its_model(world: World) -> None:
