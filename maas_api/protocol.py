@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from maas_api.errors import encode
 from maas_api.guard import PREFIX
 from maas_api.observability import metrics
+from maas_api.transport import JoiningTransport
 
 LINGER_SECONDS = 2.0
 """After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
@@ -50,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         """Count the connection in. Over the limit it is answered 503; at twice the limit it is dropped."""
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))
         count = len(self.connections)
         metrics.connections.set(count)
         if count > self._limits.connections:
