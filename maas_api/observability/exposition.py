@@ -100,25 +100,28 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._owner = 0
+        self._own = path
 
-    def name(self, pid: int) -> Path:
-        """The file of one process. The pid is enough: a file is folded away before its pid can come again."""
-        return self.path / f"{pid}.json"
+    def own(self) -> Path:
+        """This process's file. Its name is never used again, even if its pid is."""
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._own = self.path / f"{self._owner}-{time.monotonic_ns()}.json"
+        return self._own
 
     def publish(self) -> None:
         """Write this process's numbers."""
-        _dump(self.name(os.getpid()), _encode(current()))
+        _dump(self.own(), _encode(current()))
 
     def retire(self, pid: int) -> None:
         """Keep the counters of a process that has ended, drop its gauges. Called by the master alone."""
-        own = self.name(pid)
-        if not own.exists():
-            return
-        departed, _ = self._departed()
-        _add(departed, _decode(json.loads(own.read_text())), gauges=False)
-        _dump(self.path / DEPARTED, {"state": _encode(departed), "last": own.name})
-        own.unlink()
-        own.with_suffix(".new").unlink(missing_ok=True)
+        for own in self.path.glob(f"{pid}-*.json"):
+            departed, _ = self._departed()
+            _add(departed, _decode(json.loads(own.read_text())), gauges=False)
+            _dump(self.path / DEPARTED, {"state": _encode(departed), "last": own.name})
+            own.unlink()
+            own.with_suffix(".new").unlink(missing_ok=True)
 
     def total(self) -> State:
         """The numbers of every process, past and present, added up."""

@@ -41,7 +41,11 @@ def sample(name: str, **labels: str) -> str:
 
 def write(folder: Folder, pid: int, state: exposition.State) -> None:
     encoded = {name: list(series.items()) for name, series in state.items()}
-    folder.name(pid).write_text(json.dumps(encoded))
+    file(folder, pid).write_text(json.dumps(encoded))
+
+
+def file(folder: Folder, pid: int) -> Path:
+    return folder.path / f"{pid}-1.json"
 
 
 def test_processes_add_up_by_the_rule_of_each_metric(tmp_path: Path) -> None:
@@ -77,10 +81,18 @@ def test_a_worker_that_ends_leaves_its_counters_and_takes_its_gauges(tmp_path: P
 def test_a_scrape_in_the_middle_of_a_retirement_counts_once(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     write(folder, 1, {VALID: {("valid",): [10]}})
-    kept = folder.name(1).read_text()
+    kept = file(folder, 1).read_text()
     folder.retire(1)
-    folder.name(1).write_text(kept)  # folded, and its file not yet removed
+    file(folder, 1).write_text(kept)  # folded, and its file not yet removed
     assert folder.total()[VALID][("valid",)] == [10]
+
+
+def test_a_pid_that_comes_again_is_another_process(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    write(folder, 1, {VALID: {("valid",): [10]}})
+    folder.retire(1)
+    (tmp_path / "1-2.json").write_text(json.dumps({VALID: [(["valid"], [1])]}))
+    assert folder.total()[VALID][("valid",)] == [11]
 
 
 def test_publisher_writes_zeros_at_once_and_the_last_numbers_when_it_stops(tmp_path: Path) -> None:
@@ -92,7 +104,8 @@ def test_publisher_writes_zeros_at_once_and_the_last_numbers_when_it_stops(tmp_p
     publisher.stop()
     publisher.stop()
     assert folder.total()[VALID][("valid",)][0] >= before + 5
-    assert folder.name(os.getpid()).exists()
+    assert folder.own().exists()
+    assert folder.own().name.startswith(f"{os.getpid()}-")
 
 
 def test_the_go_service_s_names_and_labels_are_kept() -> None:
