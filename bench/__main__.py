@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import load, outage, revocation, scale, throughput
+from bench import load, models, outage, revocation, scale, throughput
 from bench.machine import conditions
 
 SUITES = {
@@ -17,6 +17,7 @@ SUITES = {
     "scale": scale.run,
     "revocation": revocation.run,
     "outage": outage.run,
+    "models": models.run,
 }
 
 

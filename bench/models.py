@@ -1,18 +1,13 @@
 """The catalog: how fast a change in the cluster shows, what it costs the validations beside it, and the listing.
 
-    python -m bench.models [--models 5000] [--quick]
-
 Three processes: a Kubernetes API, the service with one worker, and this one. Every comparison alternates its sides
 in one run, because the absolute numbers belong to the machine of the day.
 """
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,6 +21,7 @@ from typing import Any
 import yaml
 
 from bench.cluster import Cluster, cluster, model
+from bench.machine import free_port, percentile, rss, wait_for, workers_of
 from maas_api.errors import encode
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
 from maas_api.models.catalog import Catalog
@@ -38,17 +34,11 @@ from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]', "Authorization": "Bearer checked-elsewhere"}
 
 
-def main() -> None:
+def run(*, quick: bool, models: int = 5000) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=int, default=5000)
-    parser.add_argument("--quick", action="store_true", help="fewer samples: whether it works, not how fast it is")
-    options = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"catalog bench: Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f} at the start")
     listing()
-    with cluster(options.models) as kube, service(kube) as (port, worker):
-        with_events(kube, port, worker, options.models, quick=options.quick)
+    with cluster(models) as kube, service(kube) as (port, worker):
+        with_events(kube, port, worker, models, quick=quick)
 
 
 # -- the listing, in process: what a request costs apart from the socket
@@ -203,27 +193,11 @@ def service(kube: Cluster) -> Iterator[tuple[int, int]]:
         command += ["--source-subscriptions", "off", "--default-subscription", "bench", "--log-level", "error"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            wait_ready(port, process)
-            yield port, worker_of(process.pid)
+            wait_for(port, "/readyz", process)
+            yield port, workers_of(process.pid)[-1]
         finally:
             process.terminate()
             process.wait(30)
-
-
-def wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until ``/readyz`` says so."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            if ask(client, "GET", "/readyz", {})[0] == 200:
-                return
-        except OSError:
-            pass
-        finally:
-            client.close()
-        time.sleep(0.1)
-    raise SystemExit("the service did not become ready")
 
 
 def kubeconfig(url: str) -> dict[str, Any]:
@@ -238,39 +212,7 @@ def kubeconfig(url: str) -> dict[str, Any]:
     }
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def worker_of(master: int) -> int:
-    """The gunicorn worker, by its parent."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(children[-1])
-
-
-def rss(pid: int) -> float:
-    """Resident memory in MB (10^6 bytes)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
-
-
-def percentile(values: Sequence[float], rank: int) -> float:
-    """The value that ``rank`` percent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * rank // 100)]
-
-
 def spread(seconds: Sequence[float]) -> str:
     """p50, p95, p99 and maximum in milliseconds."""
     shown = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
     return "  ".join(f"{name} {percentile(seconds, rank) * 1000:.2f} ms" for name, rank in shown.items())
-
-
-if __name__ == "__main__":
-    main()
