@@ -40,8 +40,9 @@ class TooDeepError(yaml.YAMLError):
     """Nesting beyond :data:`MAX_DEPTH`."""
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
+def _check_depth(text: str) -> bool:
+    """Whether there are aliases in the text. Raises TooDeepError."""
+    depth, aliased = 0, False
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
@@ -51,15 +52,47 @@ def _check_depth(text: str) -> None:
                 raise fault
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliased = True
+    return aliased
+
+
+MAX_EXPANDED = 250_000
+"""Most nodes a document may stand for once its aliases are written out. Few bytes can stand for more than any memory
+holds ("billion laughs"), and whoever walks, compares or prints the values would do so for all of them."""
+
+
+class TooLargeError(yaml.YAMLError):
+    """More nodes than :data:`MAX_EXPANDED`."""
+
+
+def _check_expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The nodes that ``node`` stands for, aliases written out. ``sizes`` remembers nodes by their identity."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = size = 1  # one that contains itself would have no end; its parser refuses or keeps the loop
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            for part in item if isinstance(node, yaml.MappingNode) else (item,):
+                size += _check_expanded(part, sizes)
+        if size > MAX_EXPANDED:
+            fault = TooLargeError(f"stands for more than {MAX_EXPANDED} values once its aliases are written out")
+            fault.problem_mark = node.start_mark  # type: ignore[attr-defined]  # as MarkedYAMLError has it
+            raise fault
+        sizes[id(node)] = size
+    return size
 
 
 def documents(text: str) -> Iterator[Parsed]:
     """Every YAML document in ``text`` with its node tree, whose marks say where things stand. Raises yaml.YAMLError."""
-    _check_depth(text)
+    aliased = _check_depth(text)
     loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
+            if aliased:
+                _check_expanded(node, {})
             yield Parsed(node, loader.construct_document(node))
     finally:
         loader.dispose()

@@ -8,6 +8,8 @@ Unknown fields are refused: a mistyped ``groups`` must not show a model to every
 from __future__ import annotations
 
 import re
+import reprlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -23,6 +25,8 @@ from maas_api.models.model import EXTERNAL, Details, Mapped, ModelEntry, Problem
 
 KEY = "models"
 """The ConfigMap key that holds the list."""
+MAX_FIELDS = 100
+"""Of one entry; there are some fifteen to know. Each wrong one is reported, and looked for, on its own."""
 
 
 class RegistryError(Exception):
@@ -34,6 +38,8 @@ class RegistryError(Exception):
 
 
 _SCHEMA = EntrySchema()
+_BRIEF = reprlib.Repr()  # of a nest of aliases only the beginning is walked
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 4096  # shorter ones are not cut in their middle
 _COMMON = {"Missing data for required field.": "must be given", "Field may not be null.": "must not be null"}
 
 
@@ -110,6 +116,8 @@ def _entry(
     item: Any, node: yaml.Node, number: int, origin: str, default_created: int
 ) -> tuple[ModelEntry | None, list[Fault]]:
     label = _label(number, item)
+    if isinstance(node, yaml.MappingNode) and len(node.value) > MAX_FIELDS:
+        return None, [(node.start_mark.line, label, "", f"must have at most {MAX_FIELDS} fields", "")]
     faults: list[Fault] = [(_line(node, name), label, name, "must not be given twice", "") for name in _repeated(node)]
     loaded: dict[str, Any] = {}
     try:
@@ -167,8 +175,8 @@ def _rules(texts: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
 def _repeated(node: yaml.Node) -> list[str]:
     if not isinstance(node, yaml.MappingNode):
         return []
-    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    return sorted({name for name in names if names.count(name) > 1})
+    names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+    return sorted(name for name, count in names.items() if count > 1)
 
 
 def _line(node: yaml.Node, name: str) -> int:
@@ -193,7 +201,8 @@ def shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (date, datetime)):
         return f"the date {value.isoformat()}"
-    text = re.sub(r"//[^/@\s]*@", "//***@", repr(value))  # a URL's password stays out of logs
+    text = repr(value) if isinstance(value, str | int | float) else _BRIEF.repr(value)
+    text = re.sub(r"//[^/@\s]*@", "//***@", text)  # a URL's password stays out of logs
     cut = text if len(text) <= 60 else text[:57] + "..."
     kinds = {str: "", int: "the number ", float: "the number ", list: "the list ", dict: "the mapping "}
     return kinds.get(type(value), f"{type(value).__name__} ") + cut

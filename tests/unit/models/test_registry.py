@@ -206,3 +206,37 @@ def test_from_a_cluster_the_object_and_the_texts_line_are_named() -> None:
     assert str(mapped.problems[0]).startswith(
         "ConfigMap maas-api/external-model-registry: models line 3: entry 2 (lame): provider: must be given"
     )
+
+
+def _laughs(item: str, levels: int = 30) -> str:
+    """A list in which every entry holds the one before nine times: few bytes that stand for 9**levels values."""
+    nine = (", ".join([f"*a{level - 1}"] * 9) for level in range(1, levels))
+    rest = (f"- &a{level} {item.format(id=f'a{level}', nine=text)}" for level, text in enumerate(nine, 1))
+    return "\n".join(("- &a0 {id: a0, provider: openai}", *rest))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "{{id: {id}, provider: openai, groups: [{nine}]}}",
+        "{{<<: [{nine}], provider: openai}}",
+        "{{id: [{nine}], provider: openai}}",
+        "[{nine}]",
+    ],
+)
+def test_few_bytes_that_stand_for_more_than_any_memory_are_refused(item: str) -> None:
+    with pytest.raises(RegistryError, match="once its aliases are written out"):
+        registry.parse(_laughs(item), where="x", first_line=0, origin="ns/n", default_created=0)
+
+
+def test_aliases_in_moderation_are_read() -> None:
+    text = "- &one {id: a, provider: openai, groups: &g [team]}\n- {id: b, provider: openai, groups: *g}\n"
+    found = registry.parse(text, where="x", first_line=0, origin="ns/n", default_created=0)
+    assert [(entry.id, entry.groups) for entry in found.entries] == [("a", {"team"}), ("b", {"team"})]
+
+
+def test_an_entry_of_ten_thousand_fields_is_one_problem() -> None:
+    """Every wrong field is looked for on its own: ten thousand of them took ten seconds."""
+    text = "- {id: a, provider: b, " + ", ".join(f"k{number}: 1" for number in range(10_000)) + "}"
+    found = registry.parse(text, where="x", first_line=0, origin="ns/n", default_created=0)
+    assert [problem.rule for problem in found.problems] == [f"must have at most {registry.MAX_FIELDS} fields"]
