@@ -137,10 +137,24 @@ def _holds(rule: Mapping[str, Any], state: dict[str, Any]) -> bool:
 def _value(source: Mapping[str, Any], state: dict[str, Any]) -> Any:
     if "value" in source:
         return source["value"]
+    if "selector" in source:
+        return _selected(source["selector"], state)
     try:
         return evaluate(source["expression"], state)
     except Exception:
         return None
+
+
+def _selected(path: str, state: dict[str, Any]) -> str | None:
+    """A gjson path of plain names that ends in ``@tostr``: the value as JSON text, None where there is none."""
+    *names, modifier = path.split(".")
+    assert modifier == "@tostr", path
+    found: Any = state
+    for name in names:
+        if not isinstance(found, Mapping) or name not in found:
+            return None
+        found = found[name]
+    return json.dumps(found)
 
 
 def _boolean(expression: str, state: dict[str, Any]) -> bool:
