@@ -1,4 +1,4 @@
-"""What the running service writes while it answers: the access line and the audit line, and nothing that is not JSON."""
+"""What the running service writes while it answers: the access line and the audit line, all of it JSON."""
 
 from __future__ import annotations
 
