@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from maas_api import errors
 from maas_api.models.encoding import anthropic
@@ -13,12 +13,12 @@ from maas_api.models.model import ModelEntry
 DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 
 
-def page(entries: Sequence[ModelEntry], target: str) -> bytes:
+def page(entries: Sequence[ModelEntry], query_string: str) -> bytes:
     """The page a request asks for in its query. ``entries`` are in order, one per id.
 
     Raises ApiError 400 for a limit outside 1..1000, both cursors at once, or a cursor that is not in the list.
     """
-    query = parse_qs(urlsplit(target).query, keep_blank_values=True)
+    query = parse_qs(query_string, keep_blank_values=True)
     limit = _limit(query.get("limit", [""])[-1])
     after, before = query.get("after_id", [""])[-1], query.get("before_id", [""])[-1]
     if after and before:

@@ -18,7 +18,6 @@ from maas_api import errors
 from maas_api.errors import ApiError
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
-from maas_api.models.anthropic_pages import page
 from maas_api.models.catalog import Catalog
 from maas_api.models.encoding import anthropic
 from maas_api.models.model import SubscriptionLabel
@@ -75,7 +74,7 @@ class Listing:
         try:
             view = self._view(request)
             if _wants_anthropic(request):
-                return self._answer(request, page([row.entry for row in view.rows], request.target))
+                return self._answer(request, *view.page(request.target.partition("?")[2]))
         except ApiError as fault:
             return fault.reply()
         return self._answer(request, view.body, view.etag)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from maas_api.models.anthropic_pages import page
 from maas_api.models.encoding import openai
 from maas_api.models.model import REFERENCES, LocalModel, ModelEntry, Omission, Problem, SubscriptionLabel
 
@@ -22,6 +23,9 @@ MAX_VIEWS_BYTES = 32 * 1024 * 1024
 By size and not by number: callers choose the allow-lists of their keys, and each one may be a view of everything.
 """
 _VIEW_BYTES, _ROW_BYTES = 4096, 100  # what a view (with its scope) and a row take beside the body, roughly
+
+MAX_PAGES = 64
+"""Pages of one view that are kept."""
 
 Rank = tuple[str, bool, int, str]
 
@@ -70,12 +74,24 @@ PUBLIC = Scope()
 class View:
     """What callers of one scope see: rows in order, one per id."""
 
-    __slots__ = ("body", "etag", "rows")
+    __slots__ = ("_pages", "body", "etag", "rows")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.body = b'{"object":"list","data":[' + b",".join([row.fragment for row in rows]) + b"]}"
         self.etag = strong_etag(self.body)
+        self._pages: dict[str, tuple[bytes, bytes]] = {}
+
+    def page(self, query: str) -> tuple[bytes, bytes]:
+        """A page in Anthropic's shape and its tag, encoded once per query. Raises ApiError 400 (see ``page``)."""
+        found = self._pages.get(query)
+        if found is None:
+            body = page([row.entry for row in self.rows], query)
+            found = body, strong_etag(body)
+            if len(self._pages) >= MAX_PAGES:
+                self._pages.clear()
+            self._pages[query] = found
+        return found
 
     def find(self, identifier: str) -> Row | None:
         """The row with that id."""

@@ -21,7 +21,7 @@ from maas_api.kube.objects import (
 )
 from maas_api.models.catalog import Catalog
 from maas_api.models.kserve import Gateway, managed_labels
-from maas_api.models.snapshot import PUBLIC, Scope, Snapshot
+from maas_api.models.snapshot import MAX_PAGES, PUBLIC, Scope, Snapshot
 from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, ON_GATEWAY, registry, route, service
 from tests.support.wait import until
 
@@ -128,6 +128,15 @@ def test_callers_of_one_scope_share_one_view(world: World) -> None:
     world.maps.upsert(registry("[{id: a, provider: p, groups: [ml]}]"))
     snapshot = world.catalog.build()
     assert snapshot.view(Scope(groups=frozenset(("ml",)))) is snapshot.view(Scope(groups=frozenset(("ml",))))
+
+
+def test_a_page_is_encoded_once_and_pages_do_not_pile_up(world: World) -> None:
+    world.maps.upsert(registry("[{id: a, provider: p}, {id: b, provider: p}]"))
+    view = world.catalog.build().view(PUBLIC)
+    assert view.page("limit=1") is view.page("limit=1")
+    for number in range(2, 1000):
+        view.page(f"limit={number}")
+    assert len(view._pages) <= MAX_PAGES
 
 
 def test_a_registry_that_does_not_parse_keeps_the_last_good_list_and_says_so(
