@@ -2,11 +2,15 @@
 
 The gateway authenticates; this service reads ``X-MaaS-Username`` and ``X-MaaS-Group``. Of repeated headers the
 first counts. Groups are a JSON array of strings or, as Authorino prints a list, ``[a b c]``.
+
+Values arrive as HTTP servers give them, one character per byte, and are read as UTF-8, which is what gateways write.
+Only ASCII space is trimmed: a name that ends in U+00A0 is another name, and must not become the one without it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +21,8 @@ USERNAME = "X-MaaS-Username"
 GROUP = "X-MaaS-Group"
 SUBSCRIPTION = "X-MaaS-Subscription"
 MODELS = "X-MaaS-Models"
+SPACE = " \t\r\n"
+"""What is trimmed from names."""
 
 
 class Identity(NamedTuple):
@@ -29,15 +35,18 @@ class Identity(NamedTuple):
 def parse(usernames: Sequence[str], groups: Sequence[str]) -> Identity:
     """The identity in the header values, each in the order received.
 
-    Raises ApiError 401: refId 001 without a username, 002 without a group header, 003 for a group list that is
-    malformed or empty.
+    Raises ApiError 401: refId 001 without a username or with one that is not UTF-8, 002 without a group header, 003
+    for a group list that is malformed or empty.
     """
-    username = usernames[0].strip() if usernames else ""
-    if not username:
+    username = _text(usernames[0]) if usernames else ""
+    if username is None:
+        raise identity_error("001", f"{USERNAME} must be UTF-8")
+    if not username.strip():
         raise identity_error("001", f"{USERNAME} is missing or blank")
-    if not groups or not groups[0].strip():
+    listed = _text(groups[0]) if groups else ""
+    if listed == "":
         raise identity_error("002", f"{GROUP} is missing")
-    found = _groups(groups[0].strip())
+    found = () if listed is None else _groups(listed)
     if not found:
         raise identity_error("003", f"{GROUP} must be a JSON array of group names with at least one name")
     return Identity(username, found)
@@ -60,16 +69,26 @@ def refuse_limited(models: Sequence[str]) -> None:
         raise plain(403, "an API key limited to certain models cannot make or change API keys", code="limited_key")
 
 
+def _text(value: str) -> str | None:
+    """A header's value, trimmed; None where it is not UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8").strip(SPACE)
+    except UnicodeDecodeError:
+        return None
+    except UnicodeEncodeError:  # text already
+        return value.strip(SPACE)
+
+
 def _groups(text: str) -> tuple[str, ...]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         if not (text.startswith("[") and text.endswith("]")):
             return ()
-        value = text[1:-1].split()
+        value = re.split(f"[{SPACE}]+", text[1:-1])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return ()
-    return tuple(name for name in (item.strip() for item in value) if name)
+    return tuple(name for name in (item.strip(SPACE) for item in value) if name.strip())
 
 
 def last_subscription(values: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from maas_api.identity.headers import Identity
+from maas_api.identity.headers import SPACE, Identity
 from maas_api.subscriptions.directory import Directory, View
 from maas_api.subscriptions.listing import model_ref
 from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, Subscription
@@ -79,7 +79,7 @@ def parse(body: bytes) -> Query:
     groups = [] if groups is None else groups
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise _bad("groups must be a list of strings")
-    who = Identity(username, tuple(group.strip() for group in groups if group.strip()))
+    who = Identity(username, tuple(group.strip(SPACE) for group in groups if group.strip()))
     return Query(who, _string(value, "requestedSubscription"), _string(value, "requestedModel"))
 
 
@@ -87,7 +87,7 @@ def _string(value: Mapping[str, Any], name: str) -> str:
     text = value.get(name)
     if text is not None and not isinstance(text, str):
         raise _bad(f"{name} must be a string")
-    return (text or "").strip()
+    return (text or "").strip(SPACE)
 
 
 def _bad(rule: str) -> SelectError:

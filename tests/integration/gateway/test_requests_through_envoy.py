@@ -143,6 +143,15 @@ class TestIdentityAtTheService:
         names = [name for name, _ in world.client.get("/v1/api-keys/echo", headers=headers).json()]
         assert "x-maas-models" not in names
 
+    def test_of_a_wish_sent_twice_nothing_is_left_beside_the_keys_subscription(self, world: World) -> None:
+        """The listing reads the last of several: a second line that survived would be believed."""
+        key = world.keys.mint(username="bob", subscription="silver", models=("gpt-4o",))
+        wishes = [("X-MaaS-Subscription", "platinum"), ("x-maas-subscription", "gold"), ("X-MAAS-MODELS", '["*"]')]
+        answer = world.client.get("/v1/api-keys/echo", headers=[*bearer(key).items(), *wishes])
+        lines = [(name, value) for name, value in answer.json() if name.startswith("x-maas-")]
+        assert [value for name, value in lines if name == "x-maas-subscription"] == ["silver"]
+        assert [value for name, value in lines if name == "x-maas-models"] == ['["gpt-4o"]']
+
     def test_a_platform_user_may_wish_for_a_subscription(self, world: World) -> None:
         world.tokens.users["a-platform-token"] = Identity("carol", ("team",))
         headers = {**bearer("a-platform-token"), "X-MaaS-Subscription": "gold"}
