@@ -29,6 +29,7 @@ from maas_api.models import assembly as models_assembly
 from maas_api.models import readiness as models_readiness
 from maas_api.models.listing import Listing
 from maas_api.observability import metrics
+from maas_api.observability.redaction import remember_secrets
 from maas_api.subscriptions import views as subscriptions
 from maas_api.subscriptions.directory import Directory
 from maas_api.subscriptions.feed import SubscriptionFeed
@@ -94,6 +95,7 @@ def build(settings: Settings) -> Service:
     readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
     background += [*sources.background, catalog, following, *([access] if access is not None else [])]
     store_url = database_url(settings, secrets.reader(settings, os.environ))
+    remember_secrets(store_url, settings.internal_secret_file)
     background.append(AtStart(store_url))
     keys = keys_assembly.build(
         settings,

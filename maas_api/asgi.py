@@ -22,7 +22,7 @@ from maas_api.app import Service, build
 from maas_api.errors import plain
 from maas_api.lifecycle import Background
 from maas_api.mailbox import Mailbox
-from maas_api.observability import metrics, tracing
+from maas_api.observability import logs, metrics, tracing
 from maas_api.observability.requests import (
     CONTEXT,
     REQUEST_ID,
@@ -254,9 +254,15 @@ class _FromEnvironment:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._entry is None:
-            self._entry = Entry(build(config.load({}, os.environ)))
+            settings = config.load({}, os.environ)
+            logs.configure(settings.log_format, "debug" if settings.debug else settings.log_level)
+            self._entry = Entry(build(settings))
         await self._entry(scope, receive, send)
 
 
 app = _FromEnvironment()
-"""The entry for a server that imports its application, such as Granian or a bare uvicorn (``maas_api.asgi:app``)."""
+"""The entry for a server that imports its application, such as Granian or a bare uvicorn (``maas_api.asgi:app``).
+
+Such a server brings its own certificates, bounds and draining; the metrics of all its workers are published by
+``maas-api serve`` alone.
+"""

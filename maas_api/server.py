@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
@@ -32,7 +31,7 @@ from maas_api.kube import secrets
 from maas_api.lifecycle import Background
 from maas_api.observability import exposition, logs
 from maas_api.observability.listener import BindError, MetricsListener, bind
-from maas_api.observability.redaction import REDACTOR
+from maas_api.observability.redaction import remember_secrets
 from maas_api.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -126,19 +125,11 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_format, "debug" if settings.debug else settings.log_level)
     url = database_url(settings, secrets.reader(settings, os.environ))
     settings = dataclasses.replace(settings, database_url=url)
-    _remember_secrets(settings)
+    remember_secrets(url, settings.internal_secret_file)
     with _shared(settings) as shared:
         migrations.upgrade(settings.database_url)
         build(settings)  # starts nothing; finds what is wrong with files that only the parts understand
         Server(settings, shared).run()
-
-
-def _remember_secrets(settings: Settings) -> None:
-    password = urlsplit(settings.database_url).password
-    if password:
-        REDACTOR.remember(password, unquote(password))
-    if settings.internal_secret_file is not None:
-        REDACTOR.remember(settings.internal_secret_file.read_text("utf-8", "replace").strip())
 
 
 @contextmanager

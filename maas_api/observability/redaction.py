@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 BLANK = "[redacted]"
 
@@ -106,3 +107,12 @@ class Redactor:
 
 REDACTOR = Redactor()
 """The process's one redactor: what a module remembers, every output forgets."""
+
+
+def remember_secrets(database_url: str, shared_secret: Path | None) -> None:
+    """Have the process's redactor blank the database's password and the shared secret of ``/internal``."""
+    password = urlsplit(database_url).password
+    if password:
+        REDACTOR.remember(password, unquote(password))
+    if shared_secret is not None:
+        REDACTOR.remember(shared_secret.read_text("utf-8", "replace").strip())
