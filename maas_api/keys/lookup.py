@@ -139,7 +139,7 @@ class Lookup:
         """Give up on everything that waits, then try until the store answers or the service stops."""
         metrics.store_errors.labels("lookup").inc()
         _log.error("the store does not answer, known keys validate for a while", extra={"fault": str(fault)})
-        pause = _RETRY_SECONDS[0]
+        pause = 0.0  # the first attempt is made at once: it may have been one slow statement
         while True:
             with self._wake:
                 self.down = True
@@ -152,7 +152,7 @@ class Lookup:
             try:
                 self._reader.probe()
             except StoreDownError:
-                pause = min(pause * 2, _RETRY_SECONDS[1])
+                pause = min(max(pause * 2, _RETRY_SECONDS[0]), _RETRY_SECONDS[1])
                 continue
             with self._wake:
                 self.down = False
