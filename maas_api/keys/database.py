@@ -18,11 +18,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -58,6 +60,22 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
+class _AnyMoment(TimestamptzLoader):
+    """``timestamptz`` with its values that Python has no datetime for, as the nearest that there is.
+
+    ``infinity`` is PostgreSQL's own word for "never"; somebody who writes it into ``expires_at`` by hand must not make
+    every statement fail that meets the row, the lookup of other keys with it.
+    """
+
+    def load(self, data: Any) -> datetime:
+        """The moment."""
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            past = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
+            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
+
+
 def connect_postgres(
     url: str, limit: float | None, purpose: str = "", *, autocommit: bool = False
 ) -> BoundedConnection:
@@ -74,6 +92,7 @@ def connect_postgres(
         fallback_application_name=f"maas-api {purpose}".rstrip(),
     )
     made.limit = limit
+    made.adapters.register_loader("timestamptz", _AnyMoment)
     return made
 
 

@@ -161,3 +161,16 @@ def test_a_change_that_nobody_announced_is_bounded_by_the_greatest_age(postgres:
         with psycopg.connect(url, autocommit=True) as connection:  # as the Go service does
             connection.execute("UPDATE api_keys SET status = 'revoked' WHERE id = %s", (key_id,))
         until(lambda: not worker.check(key).valid, what="the revocation is in force", seconds=3)
+
+
+@pytest.mark.parametrize(("expires", "valid"), [("infinity", True), ("12000-01-01", True), ("-infinity", False)])
+def test_an_expiry_that_python_has_no_datetime_for_is_not_taken_for_an_outage(
+    worker: Replica, expires: str, valid: bool
+) -> None:
+    """PostgreSQL's word for "never", written by hand: whoever held that key could have kept the store "down"."""
+    key, key_id = worker.mint()
+    with worker.keys.service._store.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE api_keys SET expires_at = '{expires}' WHERE id = '{key_id}'")
+    assert worker.check(key).valid is valid
+    assert not is_down(worker)
+    assert worker.keys.service.get(ANN, key_id).expires_at is not None
