@@ -45,11 +45,15 @@ def requested_model(provider: Provider, method: str, path: str, body: bytes, *, 
             too_large=True,
         )
     try:
-        document = json.loads(body, object_pairs_hook=_unambiguous)
+        # Decoded here: json.loads would take UTF-16 as well, which a provider may read as something else.
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):
         raise NotJudgeable(
             "this API key is limited to certain models: the body must be plain JSON in which no name stands twice"
         ) from None
+    if isinstance(document, dict) and any(name != "model" and name.casefold() == "model" for name in document):
+        # To Go's parser it is the same name, and the last one counts.
+        raise NotJudgeable("this API key is limited to certain models: 'model' must be written in lower case, once")
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, str) or not model:
         raise NotJudgeable("this API key is limited to certain models: the body must name one in 'model'")

@@ -109,3 +109,23 @@ def test_the_beginning_of_a_body_is_not_judged() -> None:
             judge(body, partial=partial)
         assert caught.value.too_large
     assert judge(full.replace(b"xx", b"x", 1)) == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"gpt-4o-mini","Model":"gpt-4o"}',
+        b'{"MODEL":"gpt-4o","model":"gpt-4o-mini"}',
+        '{"model":"gpt-4o-mini"}'.encode("utf-16"),
+        b'\xef\xbb\xbf{"model":"gpt-4o-mini"}',
+    ],
+)
+def test_what_another_parser_may_read_otherwise_is_not_judged(body: bytes) -> None:
+    """Go's takes names whatever their case; UTF-16 and byte order marks are read by some and not by others."""
+    with pytest.raises(NotJudgeable):
+        requested_model(PROVIDERS["openai"], "POST", CHAT, body, partial=False)
+
+
+def test_a_tools_own_schema_may_name_a_field_as_it_likes() -> None:
+    body = b'{"model":"gpt-4o-mini","tools":[{"parameters":{"properties":{"Model":{"type":"string"}}}}]}'
+    assert requested_model(PROVIDERS["openai"], "POST", CHAT, body, partial=False) == "gpt-4o-mini"
