@@ -14,6 +14,10 @@ JUDGED_BODY_BYTES = 1024 * 1024
 """How much of a request's body the gateway shows to the authorizer, to find the model's name."""
 
 
+_ALTERNATIVES = ("models", "fallbacks")
+"""Fields in which OpenAI-compatible routers (OpenRouter, LiteLLM) take further models to run instead."""
+
+
 class NotJudgeable(Exception):  # noqa: N818 - names the state, like LookupError
     """The request does not say plainly which one model it runs. The message tells the caller what to do."""
 
@@ -54,6 +58,8 @@ def requested_model(provider: Provider, method: str, path: str, body: bytes, *, 
     if isinstance(document, dict) and any(name != "model" and name.casefold() == "model" for name in document):
         # To Go's parser it is the same name, and the last one counts.
         raise NotJudgeable("this API key is limited to certain models: 'model' must be written in lower case, once")
+    if isinstance(document, dict) and (other := next((name for name in _ALTERNATIVES if document.get(name)), "")):
+        raise NotJudgeable(f"this API key is limited to certain models, and {other!r} names more of them")
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, str) or not model:
         raise NotJudgeable("this API key is limited to certain models: the body must name one in 'model'")

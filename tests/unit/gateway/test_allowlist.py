@@ -129,3 +129,11 @@ def test_what_another_parser_may_read_otherwise_is_not_judged(body: bytes) -> No
 def test_a_tools_own_schema_may_name_a_field_as_it_likes() -> None:
     body = b'{"model":"gpt-4o-mini","tools":[{"parameters":{"properties":{"Model":{"type":"string"}}}}]}'
     assert requested_model(PROVIDERS["openai"], "POST", CHAT, body, partial=False) == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks"])
+def test_a_request_that_names_further_models_is_not_judged(field: str) -> None:
+    """Routers behind an OpenAI-compatible address run those when the first one fails, or is made to."""
+    body = json.dumps({"model": "gpt-4o-mini", field: ["gpt-4o"]}).encode()
+    with pytest.raises(NotJudgeable, match=field):
+        requested_model(PROVIDERS["vllm"], "POST", CHAT, body, partial=False)
