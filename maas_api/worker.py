@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -76,6 +77,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
         finally:
             if certificate is not None:
                 certificate.stop()
+            if os.getppid() != self.ppid:  # the master was killed and cannot clean up
+                shutil.rmtree(self._shared.folder, ignore_errors=True)
         if not server.started:
             self._give_up()
 

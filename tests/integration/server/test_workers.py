@@ -17,6 +17,7 @@ import pytest
 from tests.support.process import USER, Running, free_port, mint, running
 from tests.support.wait import until
 
+MEMORY = Path("/dev/shm")
 VALIDATE = "/internal/v1/api-keys/validate"
 
 
@@ -151,12 +152,14 @@ def _refused(service: Running) -> bool:
     return False
 
 
-def test_workers_end_when_their_master_is_killed(tmp_path: Path) -> None:
+def test_workers_end_when_their_master_is_killed_and_leave_nothing_behind(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2") as service:
         workers = service.workers()
+        (folder,) = {path.parent for pid in workers for path in MEMORY.glob(f"maas-api-*/{pid}-*.json")}
         service.process.kill()
         service.process.wait(5)
         until(lambda: not any(_alive(pid) for pid in workers), what="the workers have ended")
+        assert not folder.exists()
 
 
 def _alive(pid: int) -> bool:
