@@ -31,6 +31,7 @@ from maas_api.kube import secrets
 from maas_api.lifecycle import Background
 from maas_api.observability import exposition, logs
 from maas_api.observability.listener import BindError, MetricsListener, bind
+from maas_api.observability.outlet import Outlet
 from maas_api.observability.redaction import remember_secrets
 from maas_api.worker import Worker
 
@@ -71,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Entry:
         """The ASGI application, built in each worker after fork."""
-        around: list[Background] = [exposition.Publisher(self.shared.numbers)]
+        around: list[Background] = [Outlet(), exposition.Publisher(self.shared.numbers)]
         if self.shared.metrics is not None:
             registry = exposition.registry(self.shared.numbers, self.settings.tenant_name)
             around.append(MetricsListener(self.shared.metrics, registry))

@@ -160,7 +160,7 @@ tls_reloads = Counter(
 )
 workers = Gauge("maas_api_workers", "Worker processes that serve.")
 log_lines_suppressed = Counter(
-    "maas_api_log_lines_suppressed_total", "Access lines of refused calls left out because there were too many at once."
+    "maas_api_log_lines_suppressed_total", "Log lines left out: too many refused calls at once, or nobody took lines."
 )
 
 # The process, under the names every client library uses -----------------------------------------------------------
