@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,17 +15,36 @@ from maas_api.keys.database import Database
 from maas_api.keys.records import ALLOW_LIST
 from maas_api.keys.schema import Moment, api_keys, old_secrets
 from maas_api.keys.verdict import Verdict
+from maas_api.observability import metrics
+
+_log = logging.getLogger(__name__)
 
 
 class StoreDownError(Exception):
     """The store did not answer, or not in time."""
 
 
+class Verdicts(dict[str, Verdict]):
+    """Verdicts by hash; None for a hash whose row cannot be read."""
+
+    def __missing__(self, key_hash: str) -> None:
+        return None
+
+
+_OF_DATA = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.InternalError)
+"""What PostgreSQL says of a value it cannot compute or a page it cannot read; of a missing table or right as well."""
+_SAID_MAX = 100  # keys whose rows are reported as unreadable
+_NOBODYS = "0" * 64  # no secret hashes to it, so a statement that fails for it does not fail for a row
+
+
 class Reader(Protocol):
     """Gives verdicts for hashes. Used by one thread at a time."""
 
     def fetch(self, hashes: Sequence[str]) -> Mapping[str, Verdict]:
-        """A verdict for every hash. Raises StoreDownError."""
+        """A verdict for every hash, none for one whose row cannot be read. Raises StoreDownError.
+
+        Asked for a hash that is left out, the mapping gives None, which stands for a transient fault.
+        """
 
     def probe(self) -> None:
         """Make sure that the store answers. Raises StoreDownError."""
@@ -76,23 +96,32 @@ class KeyReader:
         self._now = now
         self._statement = lookup_statement(database.postgres)
         self._connection: sa.Connection | None = None
+        self._said: set[str] = set()
 
-    def fetch(self, hashes: Sequence[str]) -> dict[str, Verdict]:
-        """A verdict for every hash: ``key not found`` where there is no row. Raises StoreDownError."""
+    def fetch(self, hashes: Sequence[str]) -> Verdicts:
+        """A verdict for every hash: ``key not found`` where there is no row. Raises StoreDownError.
+
+        A row that cannot be read, because somebody wrote it by hand or the disk did, must not take down the keys that
+        happen to be asked for with it: the hashes are then asked for in halves until it stands alone.
+        """
         try:
-            rows = self._rows(hashes)
-        except sa.exc.SQLAlchemyError as fault:
-            self.close()
-            raise StoreDownError(type(fault).__name__) from fault
-        found: dict[str, Verdict] = {}
-        now = self._now()
-        for row in rows:
-            found[row.hash] = self._judge(row, now)
-        return {key_hash: found.get(key_hash, verdict.NOT_FOUND) for key_hash in hashes}
+            return self._verdicts(hashes)
+        except Exception as fault:
+            if isinstance(fault, sa.exc.SQLAlchemyError) and not isinstance(fault, _OF_DATA):
+                raise self._down(fault) from fault
+            self.probe()  # raises where it is the statement itself that fails
+            if len(hashes) < 2:
+                self._unreadable(hashes, fault)
+                return Verdicts()
+        middle = len(hashes) // 2
+        return Verdicts({**self.fetch(hashes[:middle]), **self.fetch(hashes[middle:])})
 
     def probe(self) -> None:
         """Connect where needed and ask for nothing. Raises StoreDownError."""
-        self.fetch(["0" * 64])
+        try:
+            self._rows([_NOBODYS])
+        except sa.exc.SQLAlchemyError as fault:
+            raise self._down(fault) from fault
 
     def close(self) -> None:
         """Drop the connection."""
@@ -100,6 +129,27 @@ class KeyReader:
         if connection is not None:
             connection.invalidate()
             connection.close()
+
+    def _verdicts(self, hashes: Sequence[str]) -> Verdicts:
+        rows = self._rows(hashes)
+        found: dict[str, Verdict] = {}
+        now = self._now()
+        for row in rows:
+            found[row.hash] = self._judge(row, now)
+        return Verdicts({key_hash: found.get(key_hash, verdict.NOT_FOUND) for key_hash in hashes})
+
+    def _unreadable(self, hashes: Sequence[str], fault: Exception) -> None:
+        """Count it, and say it once for each key: whoever holds the key may present it as often as they like."""
+        metrics.store_errors.labels("lookup").inc()
+        if not self._said.issuperset(hashes) and len(self._said) < _SAID_MAX:
+            self._said.update(hashes)
+            _log.error(
+                "a key's row cannot be read, nobody is told whether it is valid", extra={"fault": type(fault).__name__}
+            )
+
+    def _down(self, fault: sa.exc.SQLAlchemyError) -> StoreDownError:
+        self.close()
+        return StoreDownError(type(fault).__name__)
 
     def _rows(self, hashes: Sequence[str]) -> Sequence[sa.Row[Any]]:
         if self._connection is None:
