@@ -52,6 +52,7 @@ class SqliteFeed:
         self._connection: sqlite3.Connection | None = None
         self._version = -1
         self._seen = 0
+        self._lost = False
         self.channel = NEVER
 
     def start(self) -> None:
@@ -63,6 +64,7 @@ class SqliteFeed:
         now = self._clock()
         self.channel = Channel(now, now)
         self._connection = connection
+        self._lost = False
         metrics.channel_up.set(1)
 
     def stop(self) -> None:
@@ -83,10 +85,25 @@ class SqliteFeed:
                 if version != self._version:
                     self._apply(self._connection)
                     self._version = version
-            except sqlite3.Error:
-                _log.warning("the embedded store's changes cannot be read", exc_info=True)
+            except sqlite3.Error as fault:
+                self._unreadable(fault)
                 return
+            if self._lost:
+                self._lost = False
+                metrics.channel_up.set(1)
+                _log.info("the embedded store's changes are read again")
         self.channel = Channel(self.channel.since, now)
+
+    def _unreadable(self, fault: sqlite3.Error) -> None:
+        """Count it, and say it once for as long as it lasts: this happens on every validation."""
+        metrics.store_errors.labels("changes").inc()
+        if not self._lost:
+            self._lost = True
+            metrics.channel_up.set(0)
+            metrics.channel_reconnects.inc()
+            _log.warning(
+                "the embedded store's changes cannot be read", extra={"fault": f"{type(fault).__name__}: {fault}"}
+            )
 
     def _apply(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(

@@ -71,7 +71,7 @@ store_errors = Counter(
     "maas_api_store_errors_total",
     "Statements that failed for a reason of the store's.",
     ("operation",),
-    [("lookup",), ("write",), ("last_used",)],
+    [("lookup",), ("write",), ("last_used",), ("changes",)],
 )
 pool_connections = Gauge(
     "maas_api_store_pool_connections",
