@@ -11,7 +11,31 @@ import yaml
 from maas_api.kube.objects import Manifest, Origin
 
 # The C parser is about ten times faster; both give the same marks.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Fastest):  # type: ignore[misc]  # which of the two is known at run time alone
+    """Safe loading in which a merge (``<<``) leaves one node for each field, so that a field that stands twice in the
+    tree was written twice. PyYAML itself keeps what a mapping's own fields, or a nearer merge, override."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put the merged mappings' fields before the mapping's own, leaving out those that are overridden."""
+        own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
+        merging = len(own) < len(node.value)
+        super().flatten_mapping(node)
+        if not merging:
+            return
+        taken = {_identity(key) for key, _ in own}
+        inherited: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in reversed(node.value[: len(node.value) - len(own)]):  # the last one counts
+            if _identity(key) not in taken:
+                taken.add(_identity(key))
+                inherited.append((key, value))
+        node.value = inherited[::-1] + own
+
+
+def _identity(key: yaml.Node) -> tuple[str, str | int]:
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else ("", id(key))
 
 
 class ManifestError(Exception):

@@ -235,6 +235,36 @@ def test_aliases_in_moderation_are_read() -> None:
     assert [(entry.id, entry.groups) for entry in found.entries] == [("a", {"team"}), ("b", {"team"})]
 
 
+MERGED = """
+- &a {id: a, provider: openai, groups: [team], displayName: A}
+- &b {id: b, provider: anthropic, description: of b}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("- {<<: *a, id: c}", ("c", "openai", {"team"}, "A", "")),
+        ("- {id: c, <<: *a}", ("c", "openai", {"team"}, "A", "")),
+        ("- {<<: [*b, *a], id: c}", ("c", "anthropic", {"team"}, "A", "of b")),
+        ("- {<<: {<<: *a, provider: mistral, id: z}, id: c}", ("c", "mistral", {"team"}, "A", "")),
+    ],
+)
+def test_a_field_beside_a_merge_key_overrides_what_is_merged(entry: str, expected: tuple[object, ...]) -> None:
+    found = registry.parse(MERGED + entry, where="x", first_line=0, origin="ns/n", default_created=0)
+    assert not found.problems
+    one = found.entries[-1]
+    assert (one.id, one.provider, one.groups, one.details.display_name, one.details.description) == expected
+
+
+def test_a_field_written_twice_beside_a_merge_key_is_still_refused() -> None:
+    text = MERGED + "- {<<: *a, id: c, id: d}"
+    found = registry.parse(text, where="x", first_line=0, origin="ns/n", default_created=0)
+    assert [(problem.where, problem.field, problem.rule) for problem in found.problems] == [
+        ("x: models line 4", "id", "must not be given twice")
+    ]
+
+
 def test_an_entry_of_ten_thousand_fields_is_one_problem() -> None:
     """Every wrong field is looked for on its own: ten thousand of them took ten seconds."""
     text = "- {id: a, provider: b, " + ", ".join(f"k{number}: 1" for number in range(10_000)) + "}"
