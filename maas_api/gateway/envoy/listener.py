@@ -68,6 +68,7 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
         http_filters=[
             _remember_request_id(),
             _ext_authz(plan),
+            extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )
@@ -135,9 +136,11 @@ def _local_replies() -> Json:
     """Envoy's own answers in the shape both SDKs read. An answer of the authorizer passes as it is.
 
     The flag UAEX marks both a refusal and an authorizer that could not be asked; the latter (or one that answers 5xx,
-    which Envoy takes for the same and drops) is a 503.
+    which Envoy takes for the same and drops) is a 503. A provider's refusal of the gateway's key is the one 502
+    without a flag. A provider's key that the gateway has not got is no fault of the caller's either, so no 401.
     """
     refused = {"response_flag_filter": {"flags": ["UAEX"]}}
+    broken: Json = {"response_flag_filter": {}}  # any flag
     return {
         "mappers": [
             {
@@ -152,22 +155,36 @@ def _local_replies() -> Json:
                     "content_type": "application/json",
                 },
             },
+            {
+                "filter": {"and_filter": {"filters": [broken, _status(routes.CREDENTIAL_REFUSED)]}},
+                "body_format_override": _GATEWAY,
+            },
+            {
+                "filter": _status(401),
+                "status_code": 502,
+                "body_format_override": _error("server_error", _NO_KEY, "provider_key"),
+            },
             *(
                 {"filter": _status(status), "body_format_override": _error(kind, message, code)}
                 for status, kind, message, code in _OWN_REPLIES
             ),
         ],
-        "body_format": _error("server_error", "The gateway could not answer (%RESPONSE_CODE_DETAILS%)", "gateway"),
+        "body_format": _GATEWAY,
     }
 
 
 _OWN_REPLIES = (
     (400, "invalid_request_error", "The gateway refused the request (%RESPONSE_CODE_DETAILS%)", "bad_request"),
-    (401, "server_error", "The gateway has no key for this provider (%RESPONSE_CODE_DETAILS%)", "provider_key"),
     (404, "not_found_error", "The gateway has no route for this path", "unknown_route"),
     (408, "invalid_request_error", "The request did not arrive in time", "request_timeout"),
     (413, "invalid_request_error", "The request is too large", "request_too_large"),
     (431, "invalid_request_error", "The request's headers are too large", "headers_too_large"),
+    (
+        routes.CREDENTIAL_REFUSED,
+        "server_error",
+        "The provider refused the gateway's own key, not yours: tell the gateway's operator",
+        "provider_credential_refused",
+    ),
     (503, "server_error", "The gateway could not reach the model's server (%RESPONSE_CODE_DETAILS%)", "unreachable"),
     (504, "server_error", "The model's server did not answer in time (%RESPONSE_CODE_DETAILS%)", "timeout"),
 )
@@ -181,6 +198,10 @@ def _status(code: int) -> Json:
 def _error(kind: str, message: str, code: str) -> Json:
     error = {"message": message, "type": kind, "param": None, "code": code}
     return {"json_format": {"type": "error", "error": error}, "content_type": "application/json"}
+
+
+_GATEWAY = _error("server_error", "The gateway could not answer (%RESPONSE_CODE_DETAILS%)", "gateway")
+_NO_KEY = "The gateway has no key for this provider (%RESPONSE_CODE_DETAILS%)"
 
 
 def _access_log() -> Json:

@@ -7,11 +7,16 @@ from typing import Any
 from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Upstream
-from maas_api.gateway.envoy.xds import Json, typed
+from maas_api.gateway.envoy.xds import Json, extension, typed
 
 ROUTES = "maas"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _PER_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
+CUSTOM_RESPONSE = "envoy.filters.http.custom_response"
+CUSTOM_RESPONSE_CONFIG = "envoy.extensions.filters.http.custom_response.v3.CustomResponse"
+"""The name of the filter, and of its message."""
+CREDENTIAL_REFUSED = 502
+"""What a client gets where a provider refuses the gateway's own key."""
 
 _MODEL_IDLE = "600s"  # a reasoning model may think for minutes before its first token
 _API_TIMEOUT = "30s"
@@ -56,9 +61,33 @@ def _provider(route: ProviderRoute) -> Json:
                         "allow_partial_message": True,
                     }
                 },
-            )
+            ),
+            CUSTOM_RESPONSE: _credential_refused(),
         },
     }
+
+
+def _credential_refused() -> Json:
+    """Hide a provider's 401: it is about the operator's key, shows its tail, and an SDK would blame the caller's.
+
+    The answer is replaced when its head arrives, so nothing is held back of the others. Envoy's own 401s pass, the
+    authorizer's refusals among them. What it says is among the listener's local replies, which format this one too.
+    """
+
+    def equals(name: str, message: str, value: str) -> Json:
+        return {"single_predicate": {"input": extension(name, message), "value_match": {"exact": value}}}
+
+    policy = extension(
+        "provider_credential_refused",
+        "envoy.extensions.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+        status_code=CREDENTIAL_REFUSED,
+    )
+    refused = [
+        equals("status", "envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput", "401"),
+        equals("by_envoy", "envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput", "false"),
+    ]
+    matcher = {"predicate": {"and_matcher": {"predicate": refused}}, "on_match": {"action": policy}}
+    return typed(CUSTOM_RESPONSE_CONFIG, custom_response_matcher={"matcher_list": {"matchers": [matcher]}})
 
 
 def _to_model(cluster: str, upstream: Upstream) -> Json:

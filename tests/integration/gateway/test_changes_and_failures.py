@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import yaml
 
 from maas_api.demo.certificates import Authority
 from maas_api.demo.simulators.openai_api import openai_api
@@ -60,10 +61,54 @@ def test_a_rotated_provider_key_is_used_without_a_restart(world: World, process:
     process.start(world.plan)
     assert ask(process, world).status_code == 200
     process.put_secret(provider_secret("openai"), "rotated")
-    until(lambda: ask(process, world).status_code == 401, what="the provider sees the other key")
+    until(lambda: ask(process, world).status_code == 502, what="the provider sees the other key")
     assert world.simulators["openai"].received[-1].header("authorization") == "Bearer rotated"
     process.put_secret(provider_secret("openai"), world.provider_keys["openai"])
     until(lambda: ask(process, world).status_code == 200, what="the provider sees its own key again")
+
+
+class TestACredentialThatIsRefusedBehindTheGateway:
+    @pytest.mark.parametrize(("name", "path"), [("openai", OPENAI), ("anthropic", "/external/anthropic/v1/messages")])
+    def test_a_providers_is_the_operators_matter_and_not_the_callers(
+        self, world: World, process: EnvoyProcess, name: str, path: str
+    ) -> None:
+        """The provider's own answer blames the caller's key and shows the tail of the operator's."""
+        process.put_secret(provider_secret(name), "outdated")
+        process.start(world.plan)
+        before = world.received(name)
+        answer = ask(process, world, path)
+        assert world.received(name) == before + 1
+        assert (answer.status_code, answer.headers["content-type"]) == (502, "application/json")
+        error = answer.json()["error"]
+        assert (error["type"], error["code"]) == ("server_error", "provider_credential_refused")
+        assert "own key, not yours" in error["message"]
+        assert "www-authenticate" not in answer.headers
+        unknown = httpx.post(
+            f"http://127.0.0.1:{process.address.port}{path}", headers={"x-api-key": "sk-oai-a_b"}, trust_env=False
+        )
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "invalid_api_key")
+        assert unknown.headers["www-authenticate"].startswith("Bearer")
+
+    def test_a_providers_that_is_empty_is_no_fault_of_the_callers_either(
+        self, world: World, process: EnvoyProcess
+    ) -> None:
+        file = process.folder / "secrets" / f"{provider_secret('openai')}.yaml"
+        secret = yaml.safe_load(file.read_text())
+        secret["resources"][0]["generic_secret"]["secret"]["inline_string"] = ""
+        write_atomically(file, yaml.safe_dump(secret), mode=0o600)
+        process.start(world.plan)
+        before = world.received("openai")
+        answer = ask(process, world)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "provider_key")
+        assert world.received("openai") == before
+
+    def test_a_local_models_own_answer_passes_as_it_is(self, world: World, process: EnvoyProcess) -> None:
+        body = {"error": "this server wants a token of its own"}
+        with Simulator("guarded", lambda _request: Whole(401, body)) as model:
+            route = envoy.LocalModel(path_prefix="/llm/guarded/", upstream=envoy.Upstream.from_url(model.url))
+            process.start(dataclasses.replace(world.plan, models=(route,)))
+            answer = ask(process, world, "/llm/guarded/v1/chat/completions")
+        assert (answer.status_code, answer.json()) == (401, body)
 
 
 def test_models_and_providers_come_and_go_without_a_restart(world: World, process: EnvoyProcess) -> None:
