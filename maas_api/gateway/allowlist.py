@@ -34,15 +34,21 @@ def permits(allowed: Sequence[str], models: Collection[str]) -> bool:
 def requested_model(provider: Provider, method: str, path: str, body: bytes, *, partial: bool) -> str:
     """The model that a request to ``path`` (relative to the provider's route, percent-decoded) runs.
 
-    ``partial`` says that ``body`` is only the beginning. Envoy 1.40 leaves that unsaid when what it had received so
-    far fills its buffer to the byte, so a body of that size counts as partial too. Raises NotJudgeable.
+    ``partial`` says that ``body`` is only the beginning. Raises NotJudgeable.
     """
     place = next((found for found in map(_matcher(path), provider.model_paths) if found is not None), None)
     if place is None or method != "POST":
         allowed = ", ".join(f"POST {provider.path_prefix}{item}" for item in provider.model_paths)
         raise NotJudgeable(f"this API key is limited to certain models and may use only {allowed}")
-    if place:
-        return place
+    return place or model_in_body(body, partial=partial)
+
+
+def model_in_body(body: bytes, *, partial: bool) -> str:
+    """The model that a JSON body names, where every parser finds the same one. Raises NotJudgeable.
+
+    ``partial`` says that ``body`` is only the beginning. Envoy 1.40 leaves that unsaid when what it had received so
+    far fills its buffer to the byte, so a body of that size counts as partial too.
+    """
     if partial or len(body) >= JUDGED_BODY_BYTES:
         raise NotJudgeable(
             "this API key is limited to certain models, and the request is too large to find its model in it",

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from maas_api import errors
-from maas_api.gateway.allowlist import NotJudgeable, permits, requested_model
+from maas_api.gateway.allowlist import NotJudgeable, model_in_body, permits, requested_model
 from maas_api.gateway.providers import CREDENTIAL_HEADERS, PATH_ROOT, entry_for
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
@@ -37,6 +37,8 @@ TOKEN_DEADLINE = 0.9
 
 _PARTIAL = b"x-envoy-auth-partial-body"
 _REMOVE = b"x-envoy-auth-headers-to-remove"
+_RUN_NOTHING = ("GET", "HEAD")
+"""Methods by which model servers tell about themselves; they run a model on POST alone."""
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="maas-api"'),)
 T = TypeVar("T")
 _IDENTITY = (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
@@ -99,13 +101,18 @@ class Authorizer:
         path = _original_path(request)
         if _is_api(path):
             return None  # what a limited key sees of the listing is the listing's matter
-        if not path.startswith(PATH_ROOT):
-            return None if permits(allowed, self._models(path)) else _not_allowed(path)
-        name, _, rest = path.removeprefix(PATH_ROOT).partition("/")
-        provider = entry_for(name)
         partial = request.header(_PARTIAL) == "true"
         try:
-            model = requested_model(provider, request.method, rest, request.body, partial=partial)
+            if path.startswith(PATH_ROOT):
+                name, _, rest = path.removeprefix(PATH_ROOT).partition("/")
+                model = requested_model(entry_for(name), request.method, rest, request.body, partial=partial)
+            else:
+                names = self._models(path)
+                if not permits(allowed, names):
+                    return _not_allowed(path)
+                if request.method in _RUN_NOTHING or all(permits(allowed, (name,)) for name in names):
+                    return None
+                model = model_in_body(request.body, partial=partial)  # one server, several models: LoRA adapters
         except NotJudgeable as fault:
             return errors.sdk(413 if fault.too_large else 403, str(fault), code="model_not_allowed").reply()
         return None if permits(allowed, (model,)) else _not_allowed(model)

@@ -37,7 +37,9 @@ def local_routes(snapshot: Snapshot, *, ca_file: Path | None = None) -> LocalRou
         except PlanError as fault:
             problems.append(Problem(origin, "", "status.addresses", str(fault)))
             continue
-        routes.setdefault(model.path_prefix, LocalModel(path_prefix=model.path_prefix, upstream=upstream))
+        several = len(snapshot.by_prefix.get(model.path_prefix, ())) > 1
+        route = LocalModel(path_prefix=model.path_prefix, upstream=upstream, several_names=several)
+        routes.setdefault(model.path_prefix, route)
     return LocalRoutes(tuple(routes.values()), tuple(problems))
 
 

@@ -93,6 +93,8 @@ class LocalModel:
 
     path_prefix: str
     upstream: Upstream
+    several_names: bool = False
+    """Whether the server runs more than one model (LoRA adapters), so that the path does not say which."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,11 +37,14 @@ def route_configuration(plan: Plan) -> Json:
 
 
 def _model(model: LocalModel) -> Json:
-    return {
+    route = {
         "name": clusters.model_cluster(model),
         "match": {"prefix": model.path_prefix},
         "route": _to_model(clusters.model_cluster(model), model.upstream),
     }
+    if model.several_names:
+        route["typed_per_filter_config"] = {EXT_AUTHZ: _with_body()}
+    return route
 
 
 def _provider(route: ProviderRoute) -> Json:
@@ -52,19 +55,20 @@ def _provider(route: ProviderRoute) -> Json:
         "route": _to_model(name, route.upstream),
         "response_headers_to_remove": list(route.provider.private_response_headers),
         "typed_per_filter_config": {
-            EXT_AUTHZ: typed(
-                _PER_ROUTE,
-                check_settings={
-                    "with_request_body": {
-                        "max_request_bytes": JUDGED_BODY_BYTES,
-                        # A longer body (images, long contexts) passes; who needs it judged refuses a partial one.
-                        "allow_partial_message": True,
-                    }
-                },
-            ),
+            EXT_AUTHZ: _with_body(),
             CUSTOM_RESPONSE: _credential_refused(),
         },
     }
+
+
+def _with_body() -> Json:
+    """Show the authorizer the body, which names the model."""
+    body = {
+        "max_request_bytes": JUDGED_BODY_BYTES,
+        # A longer body (images, long contexts) passes; who needs it judged refuses a partial one.
+        "allow_partial_message": True,
+    }
+    return typed(_PER_ROUTE, check_settings={"with_request_body": body})
 
 
 def _credential_refused() -> Json:

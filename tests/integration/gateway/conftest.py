@@ -31,6 +31,8 @@ from tests.support.serving import serving
 
 LOCAL = "/llm/opt-125m/"
 LOCAL_ID = "facebook/opt-125m"
+ADAPTED, BASE, ADAPTER = "/llm/adapted/", "base-model", "an-adapter"
+"""A server that runs two models, as one with a LoRA adapter does."""
 
 
 class Keys:
@@ -108,6 +110,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             for name, (host, answer) in answers.items()
         }
         simulators["local"] = stack.enter_context(Simulator("local", model_server(LOCAL_ID)))
+        simulators["adapted"] = stack.enter_context(Simulator("adapted", model_server(ADAPTER)))
 
         known, tokens, questions = Keys(), Tokens(), []
         internal_secret = secrets.token_hex(16)
@@ -115,7 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         secret_file.write_text(internal_secret)
         flags = {"internal_secret_file": str(secret_file), "kubernetes": "off", "sqlite_path": str(folder / "maas.db")}
         service = build(load(flags, {}))
-        authorizer = authz.Authorizer(known, tokens, lambda path: {LOCAL_ID} if path.startswith(LOCAL) else ())
+        authorizer = authz.Authorizer(known, tokens, _models_at)
 
         def ask(request: Request) -> object:
             questions.append(request)
@@ -129,7 +132,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         plan = envoy.Plan(
             listen=envoy.Address("127.0.0.1", 0),
             maas_api=envoy.Upstream.from_url(base),
-            models=(envoy.LocalModel(path_prefix=LOCAL, upstream=envoy.Upstream.from_url(simulators["local"].url)),),
+            models=(
+                envoy.LocalModel(path_prefix=LOCAL, upstream=envoy.Upstream.from_url(simulators["local"].url)),
+                envoy.LocalModel(
+                    path_prefix=ADAPTED,
+                    upstream=envoy.Upstream.from_url(simulators["adapted"].url),
+                    several_names=True,
+                ),
+            ),
             providers=tuple(
                 envoy.provider_route(
                     providers.provider(name),
@@ -149,6 +159,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             httpx.Client(base_url=f"http://127.0.0.1:{process.address.port}", trust_env=False, timeout=20)
         )
         yield World(known, tokens, process, plan, simulators, keys, client, questions, ca_file)
+
+
+def _models_at(path: str) -> set[str]:
+    if path.startswith(ADAPTED):
+        return {BASE, ADAPTER}
+    return {LOCAL_ID} if path.startswith(LOCAL) else set()
 
 
 def _echo(request: Request) -> Reply:

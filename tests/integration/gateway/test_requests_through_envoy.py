@@ -42,7 +42,7 @@ class TestThreeModelsWithOneKey:
         anthropic = world.client.post("/external/anthropic/v1/messages", json=MESSAGE, headers=bearer(key))
         assert [local.status_code, openai.status_code, anthropic.status_code] == [200, 200, 200], anthropic.text
 
-        seen = {name: simulator.received[-1] for name, simulator in world.simulators.items()}
+        seen = {name: world.simulators[name].received[-1] for name in ("local", "openai", "anthropic")}
         assert seen["openai"].path == "/v1/chat/completions"
         assert seen["openai"].header("host") == "api.openai.com"
         assert seen["openai"].sni == "api.openai.com"
@@ -267,6 +267,25 @@ class TestAllowLists:
         inside = world.client.post(path, json=LOCAL_CHAT, headers=bearer(world.keys.mint(models=("facebook/*",))))
         outside = world.client.post(path, json=LOCAL_CHAT, headers=bearer(world.keys.mint(models=("gpt-4o",))))
         assert (inside.status_code, outside.status_code) == (200, 403)
+
+    def test_of_a_server_with_several_models_a_key_opens_the_listed_ones_alone(self, world: World) -> None:
+        path, before = "/llm/adapted/v1/chat/completions", world.received("adapted")
+        limited, free = (bearer(world.keys.mint(models=models)) for models in (("an-adapter",), None))
+        asked = {**LOCAL_CHAT, "model": "an-adapter"}
+        for body in (
+            {**asked, "model": "base-model"},
+            {key: value for key, value in asked.items() if key != "model"},
+            {**asked, "messages": [{"role": "user", "content": "x" * (1 << 20)}]},
+        ):
+            answer = world.client.post(path, json=body, headers=limited)
+            assert answer.status_code in (403, 413)
+            assert error(answer)["code"] == "model_not_allowed"
+        assert world.received("adapted") == before
+        assert world.client.post(path, json=asked, headers=limited).status_code == 200
+        assert world.client.get("/llm/adapted/v1/models", headers=limited).status_code == 200
+        large = {**asked, "messages": [{"role": "user", "content": "x" * (1 << 20)}]}
+        assert world.client.post(path, json=large, headers=free).status_code == 200
+        assert world.received("adapted") == before + 3
 
     def test_a_request_too_large_to_be_judged_is_refused_and_passes_for_other_keys(self, world: World) -> None:
         path = "/external/openai/v1/chat/completions"

@@ -206,9 +206,24 @@ class TestRefused:
         assert "password" not in caplog.text
 
     def test_a_model_outside_the_allow_list(self) -> None:
-        assert now(ask(known(models=("facebook/*",)))).status == 200
+        assert now(ask(known(models=("facebook/*",)), body=b'{"model":"facebook/opt"}')).status == 200
         assert now(ask(known(models=("gpt-4o",)))).status == 403
         assert now(ask(known(models=("*",)), path="/llm/unknown/v1/chat/completions")).status == 403
+
+    def test_of_a_server_with_several_models_each_is_judged(self) -> None:
+        """The path says which server; a LoRA adapter and the model below it are told apart by the body."""
+        adapter = known(models=("opt",))
+        assert now(ask(adapter, body=b'{"model":"opt"}')).status == 200
+        for body in (b'{"model":"facebook/opt"}', b"{}", b"", b'{"model":"opt","model":"facebook/opt"}', b"\xff"):
+            assert now(ask(adapter, body=body)).status == 403
+        partial = (("authorization", f"Bearer {KEY}"), ("x-envoy-auth-partial-body", "true"))
+        assert now(ask(adapter, headers=partial, body=b'{"model":"opt"}')).status == 413
+        assert now(ask(adapter, path="/llm/opt/v1/models", method="GET")).status == 200
+        assert now(ask(adapter, method="PUT")).status == 403
+
+    def test_who_may_use_all_of_a_servers_models_is_not_bound_to_a_readable_body(self) -> None:
+        for models in (("*",), ("opt", "facebook/*"), None):
+            assert now(ask(known(models=models), body=b"\xff")).status == 200
 
     def test_a_provider_request_that_names_no_listed_model(self) -> None:
         listed, path = known(models=("gpt-4o",)), "/external/openai/v1/chat/completions"

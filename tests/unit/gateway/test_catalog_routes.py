@@ -48,6 +48,13 @@ class TestRoutes:
     def test_two_ids_of_one_object_share_a_route(self) -> None:
         assert len(local_routes(snapshot(entry("a"), entry("b"))).routes) == 1
 
+    def test_a_server_that_runs_several_models_is_marked(self) -> None:
+        """LoRA adapters: what is asked for stands in the body alone, so the gateway has to show it."""
+        for names, several in ((frozenset({"a"}), False), (frozenset({"a", "a-alias"}), True)):
+            item = entry("a")
+            known = Snapshot(1, (Row(rank(item), item, b""),), by_prefix={"/llm/opt/": names})
+            assert [route.several_names for route in local_routes(known).routes] == [several]
+
     def test_a_model_without_an_address_has_none(self) -> None:
         assert local_routes(snapshot(entry("a", address=""))) == ((), ())
 
