@@ -41,7 +41,7 @@ def need_wrk() -> None:
         raise SystemExit("make bench drives the servers with wrk, which is not here: apt-get install wrk")
 
 
-def wrk(url: str, keys: Path, *, seconds: float, connections: int = 32, fresh: bool = False) -> Load:
+def wrk(url: str, keys: Path, *, seconds: float, connections: int = 64, fresh: bool = False) -> Load:
     """As many validations as go through. ``fresh``: every request on a connection of its own."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         header = 'wrk.headers["Connection"] = "close"' if fresh else ""

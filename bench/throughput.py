@@ -53,7 +53,7 @@ def run(*, quick: bool) -> None:
             with services.granian(store) as running:
                 h2 = load.h2load(running.url, body, requests=int(hits.rate * seconds / 4), clients=4)
                 rows.append(("cached key, TLS, HTTP/2, Granian", h2, running.memory, _ratio(h2, hits, "cached")))
-    print("\nValidations: one worker, PostgreSQL on the same machine, wrk with 32 connections\n")
+    print("\nValidations: one worker, PostgreSQL on the same machine, wrk with 64 connections\n")
     table(
         ("what", "req/s", "p50 ms", "p99 ms", "not 2xx", "RSS MB", "ratio"),
         [

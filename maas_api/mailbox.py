@@ -1,44 +1,51 @@
 """Answers from other threads, waited for in the event loop.
 
-``asyncio.wrap_future`` under ``wait_for`` and ``shield`` takes a task, two futures and a wake-up of the loop for each
-answer. A lookup answers many requests at once, so here each takes one future, and the answers that arrive before the
-loop gets to look share one wake-up.
+A future wrapped for asyncio under ``wait_for`` takes a task, two futures and a wake-up of the loop for each answer. A
+lookup answers many requests at once, so here each takes one callback, and the answers that arrive before the loop
+gets to look share one wake-up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Callable
 
 from maas_api.observability import metrics
 from maas_api.wire import Pending, Reply
+
+Take = Callable[[Reply], None]
+"""Takes an answer. Called once, in the event loop."""
 
 
 class Mailbox:
     """Where other threads put answers for one event loop."""
 
     def __init__(self) -> None:
-        self._arrived: deque[tuple[asyncio.Future[Reply], Future[Reply]]] = deque()
+        self._arrived: deque[tuple[_Ticket, Reply]] = deque()
         self._woken = False
 
-    async def settle(self, pending: Pending) -> Reply:
-        """Wait for the answer, not beyond its deadline. Raises what the future raises.
-
-        Others may wait for the same future, so it is never cancelled.
-        """
+    def when(self, pending: Pending, take: Take) -> None:
+        """Have ``take`` called with the answer, or with the late one when the deadline has passed."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Reply] = loop.create_future()
-        timer = loop.call_later(pending.timeout, _give_up, waiting, pending.late)
-        pending.future.add_done_callback(lambda done: self._deliver(loop, waiting, done))
-        try:
-            return await waiting
-        finally:
-            timer.cancel()
+        ticket = _Ticket(take, pending.late)
+        ticket.timer = loop.call_later(pending.timeout, ticket.give_up)
+        pending.promise.listen(lambda answer: self._deliver(loop, ticket, answer))
 
-    def _deliver(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[Reply], done: Future[Reply]) -> None:
+    async def settle(self, pending: Pending) -> Reply:
+        """Wait for the answer, not beyond its deadline."""
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def take(answer: Reply) -> None:
+            if not waiting.done():  # else whoever waited was cancelled
+                waiting.set_result(answer)
+
+        self.when(pending, take)
+        return await waiting
+
+    def _deliver(self, loop: asyncio.AbstractEventLoop, ticket: _Ticket, answer: Reply) -> None:
         """Called by whichever thread has the answer. The flag is read after the answer is in: none is left behind."""
-        self._arrived.append((waiting, done))
+        self._arrived.append((ticket, answer))
         if not self._woken:
             self._woken = True
             loop.call_soon_threadsafe(self._hand_out)
@@ -46,17 +53,30 @@ class Mailbox:
     def _hand_out(self) -> None:
         self._woken = False
         while self._arrived:
-            waiting, done = self._arrived.popleft()
-            if waiting.done():
-                continue
-            fault = done.exception()
-            if fault is None:
-                waiting.set_result(done.result())
-            else:
-                waiting.set_exception(fault)
+            ticket, answer = self._arrived.popleft()
+            ticket.settle(answer)
 
 
-def _give_up(waiting: asyncio.Future[Reply], late: Reply) -> None:
-    if not waiting.done():
+class _Ticket:
+    """One request that waits."""
+
+    __slots__ = ("_late", "_take", "timer")
+
+    def __init__(self, take: Take, late: Reply) -> None:
+        self._take: Take | None = take
+        self._late = late
+        self.timer: asyncio.TimerHandle | None = None
+
+    def give_up(self) -> None:
+        """The deadline has passed."""
         metrics.deadline_exceeded.inc()
-        waiting.set_result(late)
+        self.settle(self._late)
+
+    def settle(self, answer: Reply) -> None:
+        """Hand the answer over, the first time."""
+        take, self._take = self._take, None
+        if take is None:
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+        take(answer)

@@ -18,7 +18,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from maas_api.errors import encode
 from maas_api.guard import PREFIX
 from maas_api.observability import metrics
+from maas_api.shortcut import Call, Shortcut
 from maas_api.transport import JoiningTransport
+from maas_api.wire import Reply
+
+KEPT_BYTES = 4096
+"""Longest body of a validation answered by the shortcut; a key takes less than a hundred."""
 
 LINGER_SECONDS = 2.0
 """After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
@@ -35,12 +40,36 @@ class Limits(NamedTuple):
     connections: int
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One connection. The keyword arguments besides ``limits`` are uvicorn's own."""
+class _NoEvent:
+    """An event nobody waits for."""
 
-    def __init__(self, *, limits: Limits, **uvicorns: Any) -> None:
+    def set(self) -> None:
+        """Nothing to wake."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class _Waiting:
+    """Stands where uvicorn keeps a request's cycle while a shortcut's answer is looked up: what comes behind it on
+    the same connection queues, and a shutdown or a lost connection is noted."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_started = False
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _NO_EVENT
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. ``shortcut`` answers validations before ASGI; the other arguments are uvicorn's own."""
+
+    def __init__(self, *, limits: Limits, shortcut: Callable[[], Shortcut | None], **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._limits = limits
+        self._shortcut = shortcut()
+        self._kept: bytes | None = None  # the body so far of a request that uvicorn has not been told of
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -61,6 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 transport.abort()
                 return
             self.app = _OVERLOADED
+            self._shortcut = None
         self._timer = self.loop.call_later(self._limits.idle_seconds, self._abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -105,12 +135,68 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
             self.app = _UNSPOKEN
+        elif self._shortcut is not None and self._takes_shortcut(self._shortcut):
+            self._kept = b""
+            return
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a request's body."""
+        if self._kept is None:
+            super().on_body(body)
+            return
+        self._kept += body
+        if len(self._kept) > KEPT_BYTES:
+            self._hand_over()
 
     def on_message_complete(self) -> None:
         """A request is whole; the next one's headers start behind it."""
-        super().on_message_complete()
+        kept, self._kept = self._kept, None
+        if kept is not None and self._shortcut is not None:
+            self._answer(self._shortcut, kept)
+        else:
+            super().on_message_complete()
         self._in_head, self._incomplete, self._head_bytes = True, False, 0
+
+    def shutdown(self) -> None:
+        """End after the request under way, also one that uvicorn has not been told of."""
+        if self._kept is not None:
+            self._hand_over()
+        super().shutdown()
+
+    def _takes_shortcut(self, shortcut: Shortcut) -> bool:
+        """Whether the request is a validation with nothing unusual about it, on a connection with nothing under way."""
+        return (
+            shortcut.takes(self.parser.get_method(), self.url)
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and not self.parser.should_upgrade()
+            and self.parser.get_http_version() == "1.1"
+        )
+
+    def _hand_over(self) -> None:
+        """Tell uvicorn of the request after all."""
+        kept, self._kept = self._kept, None
+        super().on_headers_complete()
+        super().on_body(kept or b"")
+
+    def _answer(self, shortcut: Shortcut, body: bytes) -> None:
+        waiting = _Waiting(keep_alive=self.parser.should_keep_alive())
+        self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
+
+        def give(reply: Reply, call: Call) -> None:
+            if waiting.disconnected or self.transport.is_closing():
+                return
+            waiting.response_complete = True
+            close = shortcut.closing or not waiting.keep_alive
+            date = b"".join([b"%s: %s\r\n" % line for line in self.server_state.default_headers])
+            cast(JoiningTransport, self.transport).write_whole(shortcut.encode(reply, call, date, close=close))
+            if close:
+                self.transport.close()
+            self.on_response_complete()
+
+        shortcut.answer(self.headers, body, self.client[0] if self.client else "", give)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

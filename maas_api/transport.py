@@ -34,6 +34,11 @@ class JoiningTransport:
             return
         self._transport.write(data)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Write an answer that is complete: nothing follows to wait for."""
+        self._flush()
+        self._transport.write(answer)
+
     def write_eof(self) -> None:
         """No more will be written."""
         self._flush()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import TimeoutError as FutureTimeout
 
 from flask import Blueprint, Flask, Response, current_app, redirect, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -92,8 +91,8 @@ def _view(route: FastRoute) -> Callable[..., Response]:
 
 def _settled(pending: Pending) -> Reply:
     try:
-        return pending.future.result(pending.timeout)
-    except FutureTimeout:
+        return pending.promise.result(pending.timeout)
+    except TimeoutError:
         return pending.late
 
 

@@ -56,12 +56,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             logger.propagate = on  # through the service's own output; our access line replaces uvicorn's
             # Its warnings are about single requests, for every one of which a client could make a line.
             logger.setLevel(logging.ERROR if on else logging.CRITICAL)
-        self.config.http = partial(BoundedProtocol, limits=limits(settings))
         self.config.timeout_graceful_shutdown = max(1, settings.graceful_timeout - _FLUSH_SECONDS)
 
     async def _serve(self) -> None:
         entry: Entry = self.wsgi
         self.config.app = entry
+        self.config.http = partial(BoundedProtocol, limits=limits(self._settings), shortcut=lambda: entry.shortcut)
         certificate = None
         if self._shared.certificate is not None:
             certificate = tls.Reloading(self._shared.certificate, self._settings.tls_min_version)

@@ -24,7 +24,7 @@ from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import TokenSource
 from maas_api.keys.verdict import Verdict
-from maas_api.wire import Pending, Reply, Request
+from maas_api.wire import Pending, Promise, Reply, Request
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def _settle(answer: T | Future[T], judge: Callable[[T], Reply], deadline: float)
     """Judge an answer that is there, or promise to."""
     if not isinstance(answer, Future):
         return judge(answer)
-    promised: Future[Reply] = Future()
+    promised = Promise()
 
     def done(known: Future[T]) -> None:
         try:
@@ -198,7 +198,7 @@ def _settle(answer: T | Future[T], judge: Callable[[T], Reply], deadline: float)
         except Exception as fault:  # whatever went wrong, the request does not pass
             _log.warning("a credential could not be checked", extra={"fault": type(fault).__name__})
             reply = _UNAVAILABLE
-        promised.set_result(reply)
+        promised.settle(reply)
 
     answer.add_done_callback(done)
     return Pending(promised, deadline, _UNAVAILABLE)

@@ -121,8 +121,7 @@ class Lookup:
         for key_hash, verdict in found.items():
             self._cache.put(key_hash, Remembered(verdict, began), epoch)
         for key_hash, waiters in self._take().items():
-            for waiter in waiters:
-                waiter(found[key_hash])
+            _tell(waiters, found[key_hash])
 
     def _take(self) -> dict[str, list[Waiter]]:
         """Those who wait for the statement under way; from now on nobody can join them."""
@@ -132,8 +131,7 @@ class Lookup:
 
     def _abandon(self, asked: dict[str, list[Waiter]]) -> None:
         for waiters in asked.values():
-            for waiter in waiters:
-                waiter(None)
+            _tell(waiters, None)
 
     def _wait_for_store(self, fault: StoreDownError) -> None:
         """Give up on everything that waits, then try until the store answers or the service stops."""
@@ -158,3 +156,11 @@ class Lookup:
                 self.down = False
             _log.info("the store answers again")
             return
+
+
+def _tell(waiters: list[Waiter], answer: Verdict | None) -> None:
+    for waiter in waiters:
+        try:
+            waiter(answer)
+        except Exception:  # one that cannot take its answer must not cost the others theirs, nor end the thread
+            _log.exception("an answer could not be handed on")

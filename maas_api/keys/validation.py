@@ -18,7 +18,7 @@ from maas_api.keys.lookup import Lookup
 from maas_api.keys.trust import DENIED_SECONDS, Trust
 from maas_api.keys.verdict import BAD_FORMAT, REVOKED_OR_EXPIRED, Verdict
 from maas_api.observability import metrics
-from maas_api.wire import JSON, Pending, Reply, Request
+from maas_api.wire import JSON, Pending, Promise, Reply, Request
 
 UNAVAILABLE: Final = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 """The transient fault. Its body is empty on purpose: Authorino ignores the status and caches whatever parses."""
@@ -105,13 +105,13 @@ class Validation:
         known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
             return Reply(200, (JSON,), self._told(known).body)
-        future: Future[Reply] = Future()
+        promise = Promise()
 
         def answer(found: Verdict | None) -> None:
-            future.set_result(UNAVAILABLE if found is None else Reply(200, (JSON,), found.body))
+            promise.settle(UNAVAILABLE if found is None else Reply(200, (JSON,), found.body))
 
         self._ask(key_hash or "", answer)
-        return Pending(future, self.deadline, UNAVAILABLE)
+        return Pending(promise, self.deadline, UNAVAILABLE)
 
     def _malformed(self) -> Verdict:
         _MALFORMED.inc()

@@ -49,19 +49,20 @@ def accepted(
     expires_at: float | None,
 ) -> Verdict:
     """A yes. ``expires_at`` is unix seconds; whoever keeps the verdict checks it on every use."""
-    body = _reply(
-        {
-            "valid": True,
-            "userId": key_id,
-            "username": username,
-            "keyId": key_id,
-            "keyName": key_name,
-            **({"groups": list(groups)} if groups else {}),
-            "subscription": subscription,
-            "tenant": tenant,
-            **({} if models is None else {"models": list(models)}),
-        }
-    )
+    fields: dict[str, Any] = {
+        "valid": True,
+        "userId": key_id,
+        "username": username,
+        "keyId": key_id,
+        "keyName": key_name,
+    }
+    if groups:
+        fields["groups"] = list(groups)
+    fields["subscription"] = subscription
+    fields["tenant"] = tenant
+    if models is not None:
+        fields["models"] = list(models)
+    body = _reply(fields)
     return Verdict(True, "", key_id, key_name, username, groups, subscription, tenant, models, expires_at, body)
 
 
@@ -96,8 +97,11 @@ def _reply(fields: dict[str, Any]) -> bytes:
     return _encode(fields)
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would make one for each reply
+
+
 def _encode(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(fields).encode()
 
 
 BAD_FORMAT = refused("invalid key format")

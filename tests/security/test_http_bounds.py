@@ -128,7 +128,9 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
         config = uvicorn.Config(MagicMock(), log_config=None)
         config.load()
         limits = Limits(8192, 5, 15, write_seconds=0.01, idle_seconds=60, connections=10)
-        protocol = BoundedProtocol(config=config, server_state=ServerState(), app_state={}, limits=limits, _loop=loop)
+        protocol = BoundedProtocol(
+            config=config, server_state=ServerState(), app_state={}, limits=limits, shortcut=lambda: None, _loop=loop
+        )
         transport: Any = MagicMock(spec=asyncio.Transport)
         transport.get_extra_info.return_value = None
         done = loop.create_future()

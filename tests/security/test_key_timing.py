@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from concurrent.futures import Future
 from pathlib import Path
 
 import httpx
@@ -46,6 +45,5 @@ def _times(service: Service, key: str) -> list[float]:
         answer = found.route(request)
         results.append(time.thread_time() - begun)
         if not isinstance(answer, Reply):
-            waiting: Future[Reply] = answer.future
-            waiting.result(5)
+            answer.promise.result(5)
     return results

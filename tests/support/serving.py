@@ -23,10 +23,9 @@ def serving(service: Service) -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
-    protocol = partial(BoundedProtocol, limits=limits(service.settings))
-    config = uvicorn.Config(
-        Entry(service), loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False
-    )
+    entry = Entry(service)
+    protocol = partial(BoundedProtocol, limits=limits(service.settings), shortcut=lambda: entry.shortcut)
+    config = uvicorn.Config(entry, loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False)
     config.http = protocol  # type: ignore[assignment]  # uvicorn calls it, whatever it is
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)

@@ -166,7 +166,7 @@ class TestPlatformTokens:
         assert isinstance(answer, Pending)
         assert (answer.timeout, answer.late.status) == (TOKEN_DEADLINE, 503)
         pending.set_result(Identity("bob", ("dev",)))
-        assert answer.future.result(1).status == 200
+        assert answer.promise.result(1).status == 200
 
 
 class TestRefused:
@@ -202,7 +202,7 @@ class TestRefused:
         assert isinstance(answer, Pending)
         assert (answer.timeout, answer.late.status) == (Keys.deadline, 503)
         future.set_exception(ConnectionError("the store's address and password"))
-        assert answer.future.result(1).status == 503
+        assert answer.promise.result(1).status == 503
         assert "password" not in caplog.text
 
     def test_a_model_outside_the_allow_list(self) -> None:

@@ -293,7 +293,7 @@ class TestOutage:
         self.down(world)
         answer = world.validation.route(request(json.dumps({"key": key}).encode()))
         assert isinstance(answer, Pending)
-        assert answer.future.result(10) == answer.late == UNAVAILABLE
+        assert answer.promise.result(10) == answer.late == UNAVAILABLE
         assert (
             Reply(503, ((b"content-type", b"application/json; charset=utf-8"), (b"retry-after", b"1")), b"")
             == UNAVAILABLE
