@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Flask
 
-from maas_api import gauges, guard, health, tenants, web
+from maas_api import gauges, tenants
 from maas_api.config import ConfigError, Settings
+from maas_api.edge import guard, health, web
+from maas_api.edge.health import Check, Readiness
 from maas_api.gateway.authz import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authz import Authorizer
 from maas_api.gateway.catalog import ModelsByPath
-from maas_api.health import Check, Readiness
 from maas_api.identity.admin import AdminCheck, AnyAdmins, ReviewedAdmins, StaticAdmins
 from maas_api.identity.cluster import admin_question, token_question
 from maas_api.identity.tokens import EitherTokens, NoTokens, ReviewedTokens, StaticTokens, TokenSource

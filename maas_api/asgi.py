@@ -18,11 +18,14 @@ from functools import cached_property, partial
 from time import perf_counter
 from typing import Any
 
-from maas_api import bridge, config, cors, guard, shortcut
+from maas_api import config
 from maas_api.app import Service, build
+from maas_api.edge import bridge, cors, guard, shortcut
+from maas_api.edge.mailbox import Mailbox
+from maas_api.edge.shortcut import Shortcut
+from maas_api.edge.web import too_large
 from maas_api.errors import plain
 from maas_api.lifecycle import Background
-from maas_api.mailbox import Mailbox
 from maas_api.observability import logs, metrics, tracing
 from maas_api.observability.requests import (
     CONTEXT,
@@ -35,8 +38,6 @@ from maas_api.observability.requests import (
     reseed,
 )
 from maas_api.observability.tracing import Tracing
-from maas_api.shortcut import Shortcut
-from maas_api.web import too_large
 from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request
 
 Scope = MutableMapping[str, Any]

@@ -22,10 +22,11 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from maas_api import migrations, tls
+from maas_api import migrations
 from maas_api.app import build
 from maas_api.asgi import Entry
 from maas_api.config import ConfigError, Settings
+from maas_api.edge import tls
 from maas_api.keys.location import database_url
 from maas_api.kube import secrets
 from maas_api.lifecycle import Background

@@ -16,10 +16,10 @@ from typing import Any
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from maas_api import tls
 from maas_api.asgi import Entry
 from maas_api.config import Settings
-from maas_api.protocol import BoundedProtocol, Limits
+from maas_api.edge import tls
+from maas_api.edge.protocol import BoundedProtocol, Limits
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import yaml
 
-from maas_api import guard, web
 from maas_api.app import Service, build
 from maas_api.config import Settings
-from maas_api.health import Readiness
+from maas_api.edge import guard, web
+from maas_api.edge.health import Readiness
 from maas_api.subscriptions import views
 from maas_api.subscriptions.directory import Directory
 from maas_api.wire import RouteTable

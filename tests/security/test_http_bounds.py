@@ -16,8 +16,8 @@ from uvicorn.server import ServerState
 
 from maas_api.app import build
 from maas_api.config import load
+from maas_api.edge.protocol import BoundedProtocol, Limits
 from maas_api.observability import metrics
-from maas_api.protocol import BoundedProtocol, Limits
 from tests.support.raw import connect, exchange, hear
 from tests.support.serving import serving
 from tests.support.wait import until

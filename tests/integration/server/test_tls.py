@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trustme
 
-from maas_api import tls
+from maas_api.edge import tls
 from maas_api.observability import metrics
 from tests.support.process import Running, running
 from tests.support.wait import until

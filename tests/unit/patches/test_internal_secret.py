@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from maas_api import config
-from maas_api.guard import InternalGuard
+from maas_api.edge.guard import InternalGuard
 from tests.support.kubernetes import PATCHES, Object, complaints, environment, find, kubectl
 
 SECRET = "maas-api-internal"

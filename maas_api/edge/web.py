@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as BaseResponse
 
-from maas_api import guard
+from maas_api.edge import guard
 from maas_api.errors import ApiError, plain
 from maas_api.wire import ROUTE_KEY, FastRoute, Pending, RawHeaders, Reply, Request, RouteTable
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
-from maas_api.guard import InternalGuard
-from maas_api.mailbox import Mailbox
+from maas_api.edge.guard import InternalGuard
+from maas_api.edge.mailbox import Mailbox
 from maas_api.observability import metrics
 from maas_api.observability.requests import REQUEST_ID, Context, Recorder, request_id
 from maas_api.wire import JSON, FastRoute, Pending, RawHeaders, Reply, Request

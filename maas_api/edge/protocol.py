@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from maas_api.edge.guard import PREFIX
+from maas_api.edge.shortcut import Call, Shortcut
+from maas_api.edge.transport import JoiningTransport
 from maas_api.errors import encode
-from maas_api.guard import PREFIX
 from maas_api.observability import metrics
-from maas_api.shortcut import Call, Shortcut
-from maas_api.transport import JoiningTransport
 from maas_api.wire import Reply
 
 KEPT_BYTES = 4096
