@@ -12,6 +12,7 @@ import contextvars
 import gc
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -53,6 +54,10 @@ BUSY = plain(503, "the service is busy, try again", headers=(("Retry-After", "1"
 QUEUE_SECONDS = 10.0
 """Longest wait for a thread. A request that waited longer is not begun: its client has most likely given up, and after
 an outage of the store the threads would be busy for nobody, minting keys that nobody sees."""
+
+SWITCH_SECONDS = 0.0005
+"""How long another thread may keep the interpreter from the event loop; Python's own 5 ms are many validations. What
+rebuilds the catalog or looks keys up is in no such hurry."""
 
 _log = logging.getLogger(__name__)
 
@@ -214,6 +219,7 @@ class Entry:
         # they were the p99 of validations that go to the store.
         gc.collect()
         gc.freeze()
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     def _stop(self) -> None:
         try:
