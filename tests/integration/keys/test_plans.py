@@ -43,7 +43,9 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
             "INSERT INTO maas_old_secrets SELECT 'old-' || id, tenant, id, now() FROM api_keys WHERE id::int % 10 = 0"
         )
         connection.execute("INSERT INTO maas_key_models SELECT id, '[]' FROM api_keys WHERE id::int % 5 = 0")
-        connection.execute("ANALYZE")
+        # From every row, not from a sample: a plan that hangs on the luck of a sample is not a plan to promise.
+        connection.execute("SET default_statistics_target = 10000")
+        connection.execute("ANALYZE api_keys, maas_old_secrets, maas_key_models")
     made = open_database(url)
     yield made
     made.stop()
@@ -90,8 +92,6 @@ FILTERS: list[dict[str, Any]] = [
     {"statuses": ("expired", "revoked")},
     {"subscription": "s1"},
     {"labels": {"n": "77"}},
-    {"name_contains": "name-77"},
-    {"description_contains": "x"},
     {"created": (datetime.now(UTC), None)},
     {"expires": (None, datetime.now(UTC))},
     {"last_used": (datetime.now(UTC), None)},
@@ -99,21 +99,26 @@ FILTERS: list[dict[str, Any]] = [
     {"has_been_used": True},
     {"include_ephemeral": True},
 ]
+FREE_TEXT: list[dict[str, Any]] = [{"name_contains": "name-77"}, {"description_contains": "x"}]
 
 
-def test_free_text_over_a_whole_tenant_reads_it_once_and_no_more(database: Database) -> None:
-    """The one search no index of ours serves: only an admin's, and only where nothing else narrows it."""
-    query = Query(description_contains="x")
+@pytest.mark.parametrize("filters", FREE_TEXT, ids=lambda filters: next(iter(filters)))
+def test_free_text_over_a_whole_tenant_reads_it_once_and_no_more(database: Database, filters: dict[str, Any]) -> None:
+    """What no index here serves: a part of a name or description, in an admin's search that nothing else narrows."""
+    query = Query(**filters)
     text = plan(database, search.statement(query, TENANT, datetime.now(UTC), postgres=True), {})
     assert text.count("Scan on api_keys") <= 1
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: next(iter(filters)))
-@pytest.mark.parametrize("username", ["user-7", None])
-def test_every_filter(database: Database, username: str | None, filters: dict[str, Any]) -> None:
-    if username is None and "description_contains" in filters:
-        pytest.skip("free text over a whole tenant, see above")
-    query = Query(username=username, **filters)
+def test_every_filter_of_an_admin_s_search(database: Database, filters: dict[str, Any]) -> None:
+    query = Query(**filters)
+    assert_indexed(plan(database, search.statement(query, TENANT, datetime.now(UTC), postgres=True), {}))
+
+
+@pytest.mark.parametrize("filters", [*FILTERS, *FREE_TEXT], ids=lambda filters: next(iter(filters)))
+def test_every_filter_of_a_user_s_search(database: Database, filters: dict[str, Any]) -> None:
+    query = Query(username="user-7", **filters)
     assert_indexed(plan(database, search.statement(query, TENANT, datetime.now(UTC), postgres=True), {}))
 
 
