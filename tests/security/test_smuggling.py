@@ -59,9 +59,11 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("target", [b"/v1/api-keys", b"/internal/v1/api-keys/validate"])
 @pytest.mark.parametrize("shape", REFUSED)
-def test_an_ambiguous_request_is_refused_and_ends_the_connection(base: str, shape: str) -> None:
-    said = exchange(base, REFUSED[shape] + SMUGGLED)
+def test_an_ambiguous_request_is_refused_and_ends_the_connection(base: str, shape: str, target: bytes) -> None:
+    """Also on the callback, which is answered before ASGI sees it."""
+    said = exchange(base, REFUSED[shape].replace(b"/v1/api-keys", target) + SMUGGLED)
     assert said.closed
     assert said.statuses == [400], said.data
     assert said.data.endswith(b'{"error":"malformed HTTP request"}')
