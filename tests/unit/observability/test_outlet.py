@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -36,13 +37,22 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(
         lines = Outlet()
         dropped = metrics.log_lines_suppressed.labels().value
         lines.start()
+        writing = lines._thread
+        assert writing is not None
         for number in range(500):
             root.info("%05d %s", number, "x" * 1_000)  # half a megabyte: without the thread this would wait for ever
         assert metrics.log_lines_suppressed.labels().value > dropped
         lines.stop()
         assert log.readline().startswith("00000 x")
-        while lines._lines.qsize() or not log.readline():  # let the thread go on, so that the pipe can be closed
-            log.readline()
+        # Somebody reads again: the thread writes what waits and ends, and only then the pipe is closed.
+        reading = threading.Thread(target=log.read)
+        reading.start()
+        lines._lines.put(None)
+        writing.join(10)
+        assert not writing.is_alive()
+        pipe.close()
+        reading.join(10)
+        assert not reading.is_alive()
 
 
 def test_what_was_said_is_written_before_the_end(root: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
