@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench import stores
 from bench.machine import percentile, table
-from maas_api.keys.database import lookup_database
 from maas_api.keys.format import hash_key
-from maas_api.keys.reader import KeyReader
+from maas_api.store.database import lookup_database
+from maas_api.validation.reader import KeyReader
 
 TENANT = "models-as-a-service"
 

@@ -27,13 +27,13 @@ from maas_api.app import build
 from maas_api.asgi import Entry
 from maas_api.config import ConfigError, Settings
 from maas_api.edge import tls
-from maas_api.keys.location import database_url
 from maas_api.kube import secrets
 from maas_api.lifecycle import Background
 from maas_api.observability import exposition, logs
 from maas_api.observability.listener import BindError, MetricsListener, bind
 from maas_api.observability.outlet import Outlet
 from maas_api.observability.redaction import remember_secrets
+from maas_api.store.assembly import database_url
 from maas_api.worker import Worker
 
 _log = logging.getLogger(__name__)

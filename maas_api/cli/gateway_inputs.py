@@ -18,8 +18,8 @@ import click
 import yaml
 
 from maas_api.gateway.manifests.options import OptionError, Options, SecretKey, Target, TokenLimit
-from maas_api.gateway.providers import provider
-from maas_api.models import registry
+from maas_api.models.sources import registry
+from maas_api.providers import provider
 
 REGISTRY = "external-model-registry"
 """The registry ConfigMap's name unless the service is told another."""

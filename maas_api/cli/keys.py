@@ -64,7 +64,7 @@ def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> No
     asked["expiresIn"] = values.pop("expires_in")
     with _operator(values) as (operator, settings):
         from maas_api.identity.headers import Identity
-        from maas_api.keys.views import minted_json
+        from maas_api.keys.http.key_json import minted_json
 
         asked["subscription"] = asked["subscription"].strip() or settings.default_subscription
         if not asked["subscription"]:
@@ -85,8 +85,8 @@ def list_keys(output: str, user: str, of_subscription: str, **values: Any) -> No
     statuses, ephemeral = values.pop("statuses"), values.pop("ephemeral")
     pagination = {"limit": values.pop("limit"), "offset": values.pop("offset")}
     with _operator(values) as (operator, _settings):
-        from maas_api.keys.records import as_json
-        from maas_api.keys.schemas import FiltersBody, SearchBody
+        from maas_api.keys.http.key_json import as_json
+        from maas_api.keys.http.schemas import FiltersBody, SearchBody
 
         asked = SearchBody().load({})
         filters = {"username": user, "subscription": of_subscription, "status": list(statuses)}
@@ -107,7 +107,7 @@ def list_keys(output: str, user: str, of_subscription: str, **values: Any) -> No
 def show(output: str, key_id: str, **values: Any) -> None:
     """Show one key by its id."""
     with _operator(values) as (operator, _settings):
-        from maas_api.keys.records import as_json
+        from maas_api.keys.http.key_json import as_json
 
         _print_record(as_json(operator.show(key_id), operator.now()), output)
 
@@ -117,7 +117,7 @@ def show(output: str, key_id: str, **values: Any) -> None:
 def revoke(output: str, key_id: str, **values: Any) -> None:
     """Revoke one key by its id: it is refused from the next request on."""
     with _operator(values) as (operator, _settings):
-        from maas_api.keys.records import as_json
+        from maas_api.keys.http.key_json import as_json
 
         _print_record(as_json(operator.revoke(key_id), operator.now()), output)
 
@@ -130,7 +130,7 @@ def revoke(output: str, key_id: str, **values: Any) -> None:
 def rotate(output: str, key_id: str, grace: int, **values: Any) -> None:
     """Give a key a new secret and print it. It is shown here and never again."""
     with _operator(values) as (operator, _settings):
-        from maas_api.keys.views import rotated_json
+        from maas_api.keys.http.key_json import rotated_json
 
         _print_record(rotated_json(operator.rotate(key_id, grace)), output)
 
@@ -143,12 +143,11 @@ def _operator(values: dict[str, Any]) -> Iterator[tuple[Operator, Any]]:
 
     from maas_api import migrations
     from maas_api.errors import ApiError
-    from maas_api.keys.assembly import open_store
-    from maas_api.keys.location import database_url
     from maas_api.keys.operator import Operator
-    from maas_api.keys.store import KeyStore
+    from maas_api.keys.statements.store import KeyStore
     from maas_api.kube import secrets
     from maas_api.observability import logs
+    from maas_api.store.assembly import database_url, open_store
 
     logs.configure(settings.log_format, settings.log_level, sys.stderr)
     try:

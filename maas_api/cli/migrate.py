@@ -22,8 +22,8 @@ def migrate(check: bool, **values: Any) -> None:
     """
     settings = load_settings(values)
     from maas_api import migrations  # heavy imports only once the options are known to be right
-    from maas_api.keys.location import database_url
     from maas_api.kube import secrets
+    from maas_api.store.assembly import database_url
 
     try:
         url = database_url(settings, secrets.reader(settings, os.environ))

@@ -23,7 +23,7 @@ def lint(files: tuple[str, ...], output: str) -> None:
     Every problem names the file, the line, the entry, the field and the rule. Exit code 0: all good. 1: problems.
     2: a file cannot be read.
     """
-    from maas_api.models import lint as linter  # yaml and marshmallow only once there is something to check
+    from maas_api.models.sources import lint as linter  # yaml and marshmallow only once there is something to check
 
     reports = [linter.check(_read(file), file) for file in files]
     if output == "json":

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maas_api.config import Settings
-from maas_api.gateway.catalog import local_routes
 from maas_api.gateway.envoy import Address, Plan, PlanError, ProviderRoute, Upstream, provider_route
-from maas_api.gateway.providers import PATH_ROOT, UnknownProvider, provider
+from maas_api.gateway.local_models import local_routes
 from maas_api.kube.files import FolderSource
 from maas_api.kube.objects import CONFIG_MAP, HTTP_ROUTE, LLM_INFERENCE_SERVICE
 from maas_api.models.catalog import Catalog
-from maas_api.models.kserve import Gateway
 from maas_api.models.snapshot import Snapshot
+from maas_api.models.sources.kserve import Gateway
+from maas_api.providers import PATH_ROOT, UnknownProvider, provider
 
 
 class Sites(NamedTuple):

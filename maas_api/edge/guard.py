@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 
+from maas_api.config import ConfigError, Settings
 from maas_api.wire import JSON, RawHeaders, Reply
 
 PREFIX = "/internal/"
@@ -35,3 +36,16 @@ class InternalGuard:
         if self._secret and not hmac.compare_digest(presented, self._secret):
             return _REFUSED
         return None
+
+
+def from_settings(settings: Settings) -> InternalGuard:
+    """The guard with the secret of the settings, if any. Raises ConfigError for a file without one."""
+    if settings.internal_secret_file is None:
+        return InternalGuard(b"")
+    secret = settings.internal_secret_file.read_bytes().strip()
+    if not secret:
+        raise ConfigError(
+            f"--internal-secret-file (INTERNAL_SECRET_FILE): {settings.internal_secret_file} is empty, "
+            "and would leave /internal without the protection it asks for"
+        )
+    return InternalGuard(secret)

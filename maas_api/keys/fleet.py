@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
-from maas_api.keys import bulk, policy, search
-from maas_api.keys.answers import policy_is_400, store_fault_is
+from maas_api.keys import policy
 from maas_api.keys.audit import Audit
+from maas_api.keys.faults import policy_is_400, store_fault_is
 from maas_api.keys.policy import PolicyError
-from maas_api.keys.records import KeyRecord
-from maas_api.keys.store import KeyStore
+from maas_api.keys.record import KeyRecord
+from maas_api.keys.statements import bulk, search
+from maas_api.keys.statements.store import KeyStore
 
 PLATFORM_ACTOR = "platform"
 """Who acts, in audit records, where a component of the platform called an internal endpoint."""

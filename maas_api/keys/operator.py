@@ -11,9 +11,9 @@ from maas_api.identity.headers import Identity
 from maas_api.keys.assembly import key_service
 from maas_api.keys.audit import Audit, AuditLog
 from maas_api.keys.fleet import KeyFleet
-from maas_api.keys.records import KeyRecord
+from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import Minted, RotatedKey
-from maas_api.keys.store import KeyStore
+from maas_api.keys.statements.store import KeyStore
 from maas_api.observability.logs import user_hash
 
 

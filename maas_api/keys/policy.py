@@ -141,13 +141,6 @@ def models(value: Sequence[str]) -> tuple[str, ...]:
     return unique
 
 
-def allows(patterns: Sequence[str] | None, model: str) -> bool:
-    """Whether an allow-list lets a model through. None allows every model."""
-    if patterns is None:
-        return True
-    return any(model.startswith(item[:-1]) if item.endswith("*") else model == item for item in patterns)
-
-
 def _shown(value: Any) -> str:
     """What was received, short enough for a message."""
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -16,12 +16,13 @@ from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
-from maas_api.keys import policy, rotation
-from maas_api.keys.answers import policy_is_400, store_fault_is
+from maas_api.keys import policy
 from maas_api.keys.audit import Audit
+from maas_api.keys.faults import policy_is_400, store_fault_is
 from maas_api.keys.policy import Life, PolicyError
-from maas_api.keys.records import KeyRecord
-from maas_api.keys.store import KeyStore
+from maas_api.keys.record import KeyRecord
+from maas_api.keys.statements import rotation
+from maas_api.keys.statements.store import KeyStore
 from maas_api.observability import metrics
 
 _log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from maas_api.keys.database import Database, open_database
+from maas_api.store.database import Database, open_database
 
 VERSION_TABLE = "maas_schema_version"
 GO_VERSION = 6

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from maas_api.access.decision import PUBLIC
 from maas_api.kube.objects import (
     CONFIG_MAP,
     HTTP_ROUTE,
@@ -28,12 +29,12 @@ from maas_api.kube.objects import (
     Object,
     ObjectStore,
 )
-from maas_api.models import inferenceservice, kserve, maasmodelref, registry
-from maas_api.models.kserve import Gateway, RouteNeed
 from maas_api.models.model import Mapped, Problem
-from maas_api.models.routes import RouteIndex, RouteKey
 from maas_api.models.shelf import Place, Shelf
-from maas_api.models.snapshot import EMPTY, PUBLIC, Snapshot
+from maas_api.models.snapshot import EMPTY, Snapshot
+from maas_api.models.sources import inferenceservice, kserve, maasmodelref, registry
+from maas_api.models.sources.httproutes import RouteIndex, RouteKey
+from maas_api.models.sources.kserve import Gateway, RouteNeed
 
 log = logging.getLogger(__name__)
 

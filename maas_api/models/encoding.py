@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from maas_api.access.decision import SubscriptionLabel
 from maas_api.errors import encode
-from maas_api.models.model import ModelEntry, SubscriptionLabel
+from maas_api.models.model import ModelEntry
 
 
 def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ()) -> bytes:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Protocol
 
 from maas_api import errors
+from maas_api.access.caller import Access, Caller
 from maas_api.errors import ApiError
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.models.catalog import Catalog
 from maas_api.models.encoding import anthropic
-from maas_api.models.model import SubscriptionLabel
-from maas_api.models.snapshot import References, Scope, Snapshot, View, strong_etag
+from maas_api.models.snapshot import View, strong_etag
 from maas_api.wire import JSON, Reply, Request, RouteTable
 
 PATH = "/v1/models"
@@ -30,37 +29,18 @@ _CACHE = (b"cache-control", b"no-cache, private")
 _VARY = (b"vary", b"Authorization, Anthropic-Version")
 
 
-class NamespaceAccess(Protocol):
-    """Which namespaces' models a caller may see. Never blocks: what is not known yet counts as no."""
-
-    def visible(self, who: Identity, namespaces: frozenset[str]) -> frozenset[str]:
-        """Those of ``namespaces`` the caller is known to have access to."""
-
-
-class SubscriptionAccess(Protocol):
-    """Which MaaSModelRefs a caller may see, by their subscriptions."""
-
-    def restriction(
-        self, who: Identity, requested: str, *, api_key: bool
-    ) -> Mapping[str, tuple[SubscriptionLabel, ...]] | None:
-        """``namespace/name`` -> the subscriptions that open it; None: no restriction. Raises ApiError."""
-
-
 class Listing:
-    """The routes over one catalog. ``access`` is None where namespaces are not checked, ``subscriptions`` where
-    MaaSModelRefs are not a source."""
+    """The routes over one catalog."""
 
     def __init__(
         self,
         catalog: Catalog,
+        access: Access,
         *,
-        access: NamespaceAccess | None = None,
-        subscriptions: SubscriptionAccess | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._access = access
-        self._subscriptions = subscriptions
         self._clock = clock
         self._checked_at = (0, b"")
 
@@ -110,20 +90,9 @@ class Listing:
                 headers=(("Retry-After", "1"),),
             )
         snapshot = self._catalog.snapshot
-        groups = snapshot.groups.intersection(who.groups) if snapshot.groups else frozenset()
-        allowed = None if self._access is None else self._access.visible(who, snapshot.namespaces)
-        return snapshot.view(Scope(groups, models, allowed, self._references(request, who, snapshot)))
-
-    def _references(self, request: Request, who: Identity, snapshot: Snapshot) -> References | None:
-        """What the caller's subscriptions open of what is listed. Raises ApiError for one that cannot be selected."""
-        if self._subscriptions is None:
-            return None
-        requested = headers.last_subscription(request.header_values(headers.SUBSCRIPTION.lower().encode()))
+        subscription = headers.last_subscription(request.header_values(headers.SUBSCRIPTION.lower().encode()))
         api_key = (request.header(b"authorization") or "").startswith("Bearer sk-oai-")
-        opened = self._subscriptions.restriction(who, requested, api_key=api_key)
-        if opened is None:
-            return None
-        return frozenset((origin, opened[origin]) for origin in snapshot.references if origin in opened)
+        return snapshot.view(self._access.scope(Caller(who, models, subscription, api_key), snapshot))
 
     def _answer(self, request: Request, body: bytes, etag: bytes | None = None) -> Reply:
         etag = etag or strong_etag(body)

@@ -11,9 +11,6 @@ EXTERNAL = "registry"
 REFERENCES = "maasmodelrefs"
 """The source name of MaaSModelRefs: models that subscriptions open."""
 
-SubscriptionLabel = tuple[str, str, str]
-"""How a listed model names a subscription that opens it: name, display name, description."""
-
 
 class Details(NamedTuple):
     """``modelDetails`` on the wire; empty fields are left out."""
@@ -70,6 +67,11 @@ class ModelEntry:
     def external(self) -> bool:
         """Whether the model is an outside provider's."""
         return self.source == EXTERNAL
+
+    @property
+    def reference(self) -> str:
+        """The MaaSModelRef it comes from, as ``namespace/name``; "" for another source."""
+        return self.origin if self.source == REFERENCES else ""
 
 
 class Problem(NamedTuple):

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from maas_api.models.anthropic_pages import page
+from maas_api.access.decision import PUBLIC, Scope, closed
 from maas_api.models.encoding import openai
-from maas_api.models.model import REFERENCES, LocalModel, ModelEntry, Omission, Problem, SubscriptionLabel
+from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
+from maas_api.models.pages import page
 
 MAX_VIEWS_BYTES = 32 * 1024 * 1024
 """Views of one snapshot that are kept, together. The common one (no groups, no allow-list) is kept beside them.
@@ -46,29 +47,6 @@ def rank(entry: ModelEntry) -> Rank:
 
 def _id(row: Row) -> str:
     return row.entry.id
-
-
-References = frozenset[tuple[str, tuple[SubscriptionLabel, ...]]]
-"""MaaSModelRefs (``namespace/name``), each with the subscriptions that open it."""
-
-
-class Scope(NamedTuple):
-    """What one kind of caller may see. Callers with equal scopes share one view.
-
-    ``groups``: those of the caller's that any entry names. ``models``: the key's allow-list, None for all.
-    ``namespaces``: those whose models the caller may see, None when that is not checked. ``references``: the
-    MaaSModelRefs (``namespace/name``) that the caller's subscriptions open and how those are named, None when
-    subscriptions do not restrict; other sources' models are not concerned.
-    """
-
-    groups: frozenset[str] = frozenset()
-    models: tuple[str, ...] | None = None
-    namespaces: frozenset[str] | None = None
-    references: References | None = None
-
-
-PUBLIC = Scope()
-"""A caller without a group that matters and without an allow-list, where namespaces are not checked."""
 
 
 class View:
@@ -157,7 +135,7 @@ class Snapshot:
     @cached_property
     def references(self) -> frozenset[str]:
         """Every MaaSModelRef that is listed, as ``namespace/name``."""
-        return frozenset(row.entry.origin for row in self.rows if row.entry.source == REFERENCES)
+        return frozenset(row.entry.reference for row in self.rows if row.entry.reference)
 
     @cached_property
     def providers(self) -> tuple[str, ...]:
@@ -191,10 +169,10 @@ class Snapshot:
     def _visible(self, scope: Scope) -> Iterator[Row]:
         rows: Sequence[Row] = self.rows if scope.models is None else self._matching(scope.models)
         opened = None if scope.references is None else dict(scope.references)
-        allowed = [row for row in rows if _may_see(row.entry, scope, opened)]
+        allowed = [row for row in rows if closed(row.entry, scope, opened) is None]
         for _, same in groupby(allowed, key=_id):
             row = next(same)
-            labels = opened.get(row.entry.origin) if opened and row.entry.source == REFERENCES else None
+            labels = opened.get(row.entry.reference) if opened else None
             yield row._replace(fragment=openai(row.entry, labels)) if labels else row
 
     def _matching(self, patterns: Sequence[str]) -> list[Row]:
@@ -210,14 +188,6 @@ class Snapshot:
                 chosen.add(place)
                 place += 1
         return [self.rows[place] for place in sorted(chosen)]
-
-
-def _may_see(entry: ModelEntry, scope: Scope, opened: Mapping[str, object] | None) -> bool:
-    if opened is not None and entry.source == REFERENCES and entry.origin not in opened:
-        return False
-    if entry.groups and entry.groups.isdisjoint(scope.groups):
-        return False
-    return not (scope.namespaces is not None and entry.namespace and entry.namespace not in scope.namespaces)
 
 
 def strong_etag(body: bytes) -> bytes:

@@ -11,9 +11,11 @@ from typing import Any
 from maas_api.config import Settings, load
 from maas_api.identity.admin import StaticAdmins
 from maas_api.identity.headers import Identity
-from maas_api.keys import assembly
-from maas_api.keys.assembly import Keys
-from maas_api.keys.verdict import Verdict
+from maas_api.keys import assembly as keys
+from maas_api.keys.audit import AuditLog
+from maas_api.observability.logs import user_hash
+from maas_api.validation import assembly as validation
+from maas_api.validation.verdict import Verdict
 
 ANN = Identity("ann", ("team",))
 
@@ -27,33 +29,38 @@ class AnySubscription:
 
 
 class Replica:
-    """One worker process's keys."""
+    """One worker process's keys and their validation."""
 
     def __init__(self, settings: Settings, url: str) -> None:
-        self.keys: Keys = assembly.build(settings, url, AnySubscription(), StaticAdmins(("root",), ()))
+        admins, bound = StaticAdmins(("root",), ()), AnySubscription()
+        made = keys.build(settings, url, bound, admins)
+        checking = validation.build(settings, url, made.store)
+        self.store, self.validation = made.store, checking.validation
+        self.service = keys.key_service(settings, made.store, bound, admins, AuditLog(settings.tenant_name, user_hash))
+        self._background = (*made.background, *checking.background)
 
     def start(self) -> None:
-        for part in self.keys.background:
+        for part in self._background:
             part.start()
 
     def stop(self) -> None:
-        for part in reversed(self.keys.background):
+        for part in reversed(self._background):
             part.stop()
 
     def mint(self, **fields: Any) -> tuple[str, str]:
         """A new key of ann's: its plaintext and its id."""
         asked = {"name": f"key-{uuid.uuid4().hex[:8]}", "description": "", "subscription": "", "expiresIn": None}
-        made = self.keys.service.mint(ANN, {**asked, "ephemeral": False, "labels": {}, "models": None, **fields})
+        made = self.service.mint(ANN, {**asked, "ephemeral": False, "labels": {}, "models": None, **fields})
         return made.secret.plaintext, made.record.id
 
     def check(self, key: str) -> Verdict:
         """The verdict, waited for beyond every deadline. Raises Unavailable."""
-        answer = self.keys.validation.check(key)
+        answer = self.validation.check(key)
         return answer.result(20) if isinstance(answer, Future) else answer
 
     def remembers(self, key: str) -> bool:
         """Whether the answer comes from memory."""
-        return isinstance(self.keys.validation.check(key), Verdict)
+        return isinstance(self.validation.check(key), Verdict)
 
 
 @contextmanager

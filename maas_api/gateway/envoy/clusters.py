@@ -7,7 +7,7 @@ from pathlib import Path
 from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Tls, Upstream, is_ip
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
-from maas_api.gateway.providers import CREDENTIAL_HEADERS, Provider
+from maas_api.providers import CREDENTIAL_HEADERS, Provider
 
 MAAS_API = "maas-api"
 AUTHORITY = "maas-api-authority"

@@ -8,8 +8,8 @@ from pathlib import Path
 from maas_api.gateway.envoy import clusters, routes
 from maas_api.gateway.envoy.plan import Plan
 from maas_api.gateway.envoy.xds import Json, extension, watched
-from maas_api.gateway.providers import CREDENTIAL_HEADERS
 from maas_api.identity import headers
+from maas_api.providers import CREDENTIAL_HEADERS
 
 LISTENER = "maas"
 AUTHORIZER_PATH = "/internal/v1/authz"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from maas_api.gateway.providers import PATH_ROOT, Provider
+from maas_api.providers import PATH_ROOT, Provider
 
 
 class PlanError(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
+from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.xds import Json, extension, typed

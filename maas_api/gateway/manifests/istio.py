@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from maas_api.gateway.allowlist import JUDGED_BODY_BYTES
+from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import secrets
 from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
 from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUESTION_HEADERS, REFUSAL_HEADERS

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from maas_api.gateway.providers import Provider
+from maas_api.providers import Provider
 
 CACHE_SECONDS: Mapping[str, int] = MappingProxyType({"off": 0, "short": 10, "standard": 60, "long": 300})
 """Preset -> how long Authorino remembers what the callback said. A revoked key works at most that much longer; off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.resources import Manifest, resource, route_name, service_name
-from maas_api.gateway.providers import CREDENTIAL_HEADERS
+from maas_api.providers import CREDENTIAL_HEADERS
 
 # The caller's credential and what the platform says about the caller; removed on the route, behind every policy. What
 # Envoy's router itself adds after that (x-envoy-*) only the upstream filters reach, so not where a key is literal.

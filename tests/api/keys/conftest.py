@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from maas_api.app import build
 from maas_api.config import load
-from maas_api.keys.database import Database, open_database
+from maas_api.store.database import Database, open_database
 from tests.support.postgres import PostgresServer
 from tests.support.serving import serving
 

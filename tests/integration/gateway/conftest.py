@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from maas_api import providers
 from maas_api.app import build
 from maas_api.config import load
 from maas_api.demo.certificates import Authority
@@ -21,11 +22,11 @@ from maas_api.demo.simulators.anthropic_api import anthropic_api
 from maas_api.demo.simulators.model_server import model_server
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Answer, Simulator
-from maas_api.gateway import authz, envoy, providers
+from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.identity.headers import Identity
-from maas_api.keys.verdict import NOT_FOUND, REVOKED_OR_EXPIRED, Verdict, accepted
+from maas_api.validation.verdict import NOT_FOUND, REVOKED_OR_EXPIRED, Verdict, accepted
 from maas_api.wire import JSON, Reply, Request, RouteTable
 from tests.support.serving import serving
 
@@ -118,14 +119,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         secret_file.write_text(internal_secret)
         flags = {"internal_secret_file": str(secret_file), "kubernetes": "off", "sqlite_path": str(folder / "maas.db")}
         service = build(load(flags, {}))
-        authorizer = authz.Authorizer(known, tokens, _models_at)
+        asked = authorizer.Authorizer(known, tokens, _models_at)
 
         def ask(request: Request) -> object:
             questions.append(request)
-            return authorizer.route(request)
+            return asked.route(request)
 
         fast = RouteTable()
-        fast.add_prefix(authz.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
+        fast.add_prefix(authorizer.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
         fast.add("GET", "/v1/api-keys/echo", _echo)
         base = stack.enter_context(serving(dataclasses.replace(service, fast=fast, background=())))
 

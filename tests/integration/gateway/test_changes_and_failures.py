@@ -11,10 +11,11 @@ import httpx
 import pytest
 import yaml
 
+from maas_api import providers
 from maas_api.demo.certificates import Authority
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Received, Simulator, Whole
-from maas_api.gateway import envoy, providers
+from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyError, EnvoyProcess, write_atomically
 from tests.support.wait import until

@@ -14,13 +14,14 @@ import httpx
 import pytest
 import yaml
 
+from maas_api import providers
 from maas_api.app import build
 from maas_api.config import load
 from maas_api.demo.certificates import Authority
 from maas_api.demo.simulators.anthropic_api import anthropic_api
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Received, Simulator, Whole
-from maas_api.gateway import envoy, manifests, providers
+from maas_api.gateway import envoy, manifests
 from maas_api.gateway.envoy.secrets import file_name, provider_secret, render_secret
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.gateway.running import Envoy

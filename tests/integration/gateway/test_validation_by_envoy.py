@@ -13,8 +13,8 @@ import yaml
 from maas_api.demo.certificates import Authority
 from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, file_name, provider_secret, render_secret
-from maas_api.gateway.providers import PROVIDERS, provider
 from maas_api.gateway.running import envoy_binary
+from maas_api.providers import PROVIDERS, provider
 
 HOSTS = {"vllm": "vllm.example.com", "azure": "resource.openai.azure.com"}
 

@@ -12,19 +12,20 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import maas_api
 from maas_api import migrations
-from maas_api.keys import bulk
 from maas_api.keys import format as key_format
-from maas_api.keys.ledger import KeyLedger
-from maas_api.keys.schema import api_keys
-from maas_api.keys.store import KeyStore
+from maas_api.keys.statements import bulk
+from maas_api.keys.statements.store import KeyStore
+from maas_api.store.tables import api_keys
+from maas_api.validation.ledger import KeyLedger
 from tests.support.replicas import ANN, Replica, replicas
 
 TENANT = "models-as-a-service"
 
 
 def store_of(worker: Replica) -> KeyStore:
-    found = worker.keys.service._store
+    found = worker.service._store
     assert isinstance(found, KeyStore)
     return found
 
@@ -38,7 +39,7 @@ def past(store: KeyStore, key_id: str) -> None:
 
 
 def revoke(worker: Replica, key_id: str) -> None:
-    worker.keys.service.revoke(ANN, key_id)
+    worker.service.revoke(ANN, key_id)
 
 
 def bulk_revoke(worker: Replica, key_id: str) -> None:
@@ -50,12 +51,12 @@ def end_tenant(worker: Replica, key_id: str) -> None:
 
 
 def rotate(worker: Replica, key_id: str) -> None:
-    worker.keys.service.rotate(ANN, key_id, grace_seconds=0, idempotency_key=None)
+    worker.service.rotate(ANN, key_id, grace_seconds=0, idempotency_key=None)
 
 
 def repeat_rotation(worker: Replica, key_id: str) -> None:
     for _ in range(2):
-        worker.keys.service.rotate(ANN, key_id, grace_seconds=0, idempotency_key="same")
+        worker.service.rotate(ANN, key_id, grace_seconds=0, idempotency_key="same")
 
 
 def sweep(worker: Replica, key_id: str) -> None:
@@ -99,10 +100,10 @@ def test_every_mutator_reaches_a_worker_that_remembers_the_key(
 
 def test_nothing_else_writes_to_keys() -> None:
     """A new mutator shows here, and then belongs on the list above."""
-    root = Path(bulk.__file__).parent
+    root = Path(maas_api.__file__).parent
     writers = {
         path.name
-        for path in root.glob("*.py")
+        for path in root.rglob("*.py")
         if any(word in path.read_text() for word in ("sa.update(api_keys)", "sa.delete(api_keys)", "UPDATE api_keys"))
     }
     assert writers == {"bulk.py", "ledger.py", "rotation.py", "store.py"}
@@ -131,7 +132,7 @@ def test_two_workers_agree_with_the_store_after_any_history(
                 revoke(worker, key_id)
                 alive.update(dict.fromkeys(secrets, False))
             elif step in "og" and any(alive[key] for key in secrets):
-                made = worker.keys.service.rotate(
+                made = worker.service.rotate(
                     ANN, key_id, grace_seconds=3600 if step == "g" else 0, idempotency_key=None
                 )
                 if step == "o":

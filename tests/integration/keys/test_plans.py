@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects import postgresql
 
-from maas_api.keys import search
-from maas_api.keys.database import Database, lookup_database, open_database
-from maas_api.keys.reader import lookup_statement
-from maas_api.keys.search import Query
-from maas_api.keys.store import KeyStore
+from maas_api.keys.statements import search
+from maas_api.keys.statements.search import Query
+from maas_api.keys.statements.store import KeyStore
+from maas_api.store.database import Database, lookup_database, open_database
+from maas_api.validation.reader import lookup_statement
 from tests.support.postgres import PostgresServer
 
 TENANT = "models-as-a-service"

@@ -21,7 +21,7 @@ from maas_api.kube.objects import (
     MAAS_MODEL_REF,
     MAAS_SUBSCRIPTION,
 )
-from maas_api.models.kserve import managed_labels
+from maas_api.models.sources.kserve import managed_labels
 from tests.support import kubeapi
 from tests.support.kubeapi import Fault, KubeApi
 from tests.support.objects import registry, route, service

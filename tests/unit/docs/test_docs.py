@@ -21,8 +21,8 @@ from click.testing import CliRunner
 
 from maas_api.cli import main
 from maas_api.config import Settings
-from maas_api.gateway.providers import PATH_ROOT, entry_for
-from maas_api.models import registry
+from maas_api.models.sources import registry
+from maas_api.providers import PATH_ROOT, entry_for
 from tests.support import contract
 from tests.support.httproute import upstream
 from tests.support.kubernetes import KUBECTL, PATCHES, ROOT, built, complaints, find, kubectl, objects

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from maas_api.gateway.manifests import Options, SecretKey, Target, render
-from maas_api.gateway.providers import PROVIDERS, provider
+from maas_api.providers import PROVIDERS, provider
 from tests.support.authorino import Authorino, Decision, evaluate
 
 KEY = "sk-oai-" + "abc_def"

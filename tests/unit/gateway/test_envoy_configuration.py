@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from maas_api.gateway import envoy, providers
+from maas_api import providers
+from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import render_secret
 
 FOLDER = Path("/gateway")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from maas_api.gateway import authz, envoy
+from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.manifests import (
     OptionError,
     Options,
@@ -24,7 +24,7 @@ from maas_api.gateway.manifests import (
     render,
     to_yaml,
 )
-from maas_api.gateway.providers import CREDENTIAL_HEADERS, PROVIDERS, provider
+from maas_api.providers import CREDENTIAL_HEADERS, PROVIDERS, provider
 from tests.support.kubernetes import ROOT, complaints
 
 GOLDEN = ROOT / "tests" / "golden" / "gateway"
@@ -181,7 +181,7 @@ def test_the_mesh_asks_as_the_local_gateway_does() -> None:
     def exactly(names: list[str]) -> dict[str, Any]:
         return {"patterns": [{"exact": name} for name in names]}
 
-    assert ours["http_service"]["path_prefix"] == theirs["pathPrefix"] == authz.PREFIX
+    assert ours["http_service"]["path_prefix"] == theirs["pathPrefix"] == authorizer.PREFIX
     assert (ours["failure_mode_allow"], theirs["failOpen"]) == (False, False)
     assert ours["allowed_headers"] == exactly(theirs["includeRequestHeadersInCheck"])
     answer = ours["http_service"]["authorization_response"]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maas_api.access.decision import PUBLIC, Scope
 from maas_api.kube.objects import (
     CONFIG_MAP,
     HTTP_ROUTE,
@@ -20,8 +21,8 @@ from maas_api.kube.objects import (
     key_of,
 )
 from maas_api.models.catalog import Catalog
-from maas_api.models.kserve import Gateway, managed_labels
-from maas_api.models.snapshot import MAX_PAGES, PUBLIC, Scope, Snapshot
+from maas_api.models.snapshot import MAX_PAGES, Snapshot
+from maas_api.models.sources.kserve import Gateway, managed_labels
 from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, ON_GATEWAY, registry, route, service
 from tests.support.wait import until
 
@@ -313,7 +314,7 @@ def test_an_object_that_cannot_be_mapped_is_reported_and_the_rest_goes_on(
 
     world.maps.upsert(registry("[{id: a, provider: p}]"))
     world.services.upsert(service("s"))
-    monkeypatch.setattr("maas_api.models.kserve.to_entry", broken)
+    monkeypatch.setattr("maas_api.models.sources.kserve.to_entry", broken)
     assert world.ids() == ["a"]
     assert [str(problem) for problem in world.catalog.snapshot.problems] == [
         "LLMInferenceService llm/s: cannot be mapped: ZeroDivisionError"

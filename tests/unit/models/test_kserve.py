@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from maas_api.models.kserve import Gateway, choose_url, internal_address, managed_labels, to_entry
 from maas_api.models.model import Details, LocalModel, ModelEntry
-from maas_api.models.routes import RouteIndex, RouteKey
+from maas_api.models.sources.httproutes import RouteIndex, RouteKey
+from maas_api.models.sources.kserve import Gateway, choose_url, internal_address, managed_labels, to_entry
 from tests.support import crds
 from tests.support.objects import CREATED_UNIX, GATEWAY, GATEWAY_NAMESPACE, ON_GATEWAY, route, service
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from maas_api.kube.manifests import parse
-from maas_api.models import inferenceservice, maasmodelref
 from maas_api.models.model import Mapped, ModelEntry, Omission
+from maas_api.models.sources import inferenceservice, maasmodelref
 from tests.support import crds
 from tests.support.objects import CREATED, CREATED_UNIX
 

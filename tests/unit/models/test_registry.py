@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from maas_api.kube.manifests import parse as parse_manifest
-from maas_api.models import registry
 from maas_api.models.model import Details, Mapped, ModelEntry
-from maas_api.models.registry import RegistryError
+from maas_api.models.sources import registry
+from maas_api.models.sources.registry import RegistryError
 from tests.support.objects import CREATED_UNIX
 from tests.support.objects import registry as config_map
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maas_api.cli import main
-from maas_api.gateway import authz
+from maas_api.gateway import authorizer
 from maas_api.gateway.manifests import Options, to_yaml
 from maas_api.gateway.manifests.ownroute import own_auth_policy
 from maas_api.identity import headers
@@ -127,7 +127,7 @@ def test_with_istio_alone_the_mesh_asks_as_the_local_gateway_does() -> None:
     assert provider["name"] == find(items, "AuthorizationPolicy", "maas-api-authz")["spec"]["provider"]["name"]
     assert asked["service"] == f"maas-api.{service['metadata']['namespace']}.svc.cluster.local"
     assert asked["port"] in {port["port"] for port in service["spec"]["ports"]}
-    assert asked["pathPrefix"] == authz.PREFIX
+    assert asked["pathPrefix"] == authorizer.PREFIX
     assert asked["failOpen"] is False
 
 

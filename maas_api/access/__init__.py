@@ -1,0 +1,1 @@
+"""Who may see and call which model: one decision."""

@@ -1,0 +1,74 @@
+"""The endpoints of one key over HTTP. Nothing is decided here."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, request
+
+from maas_api.identity import headers
+from maas_api.identity.headers import Identity
+from maas_api.keys import duration
+from maas_api.keys.faults import policy_is_400
+from maas_api.keys.http import json_types, schemas
+from maas_api.keys.http.answers import json_answer, never_kept, reads_only
+from maas_api.keys.http.key_json import as_json, minted_json, rotated_json
+from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
+from maas_api.keys.service import KeyService
+
+
+def blueprint(service: KeyService) -> Blueprint:
+    """``/v1/api-keys`` and ``/v1/api-keys/{id}``."""
+    views = Blueprint("keys", __name__)
+    never_kept(views)
+    reads_only(views)
+    mint_body, rotate_body = schemas.MintBody(), schemas.RotateBody()
+
+    @views.post("/v1/api-keys")
+    def mint() -> Response:
+        who = _caller()
+        with policy_is_400():
+            asked = json_types.load(mint_body, request.get_data())
+        return json_answer(minted_json(service.mint(who, asked)), 201)
+
+    @views.get("/v1/api-keys/config")
+    def config() -> Response:
+        _caller()
+        return json_answer(
+            {
+                "max_expiration_days": service.life.max_days,
+                "ephemeral_max_expiration": duration.show(EPHEMERAL_MAX),
+            }
+        )
+
+    @views.get("/v1/api-keys/<key_id>")
+    def get(key_id: str) -> Response:
+        return json_answer(as_json(service.get(_caller(), key_id), service.now()))
+
+    @views.delete("/v1/api-keys/<key_id>")
+    def revoke(key_id: str) -> Response:
+        return json_answer(as_json(service.revoke(_caller(), key_id), service.now()))
+
+    @views.post("/v1/api-keys/<key_id>/rotate")
+    def rotate(key_id: str) -> Response:
+        who = _caller()
+        with policy_is_400():
+            asked = json_types.load(rotate_body, request.get_data() or b"{}")
+            idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
+        done = service.rotate(who, key_id, grace_seconds=asked["graceSeconds"], idempotency_key=idempotency_key)
+        return json_answer(rotated_json(done))
+
+    return views
+
+
+def _idempotency_key(values: list[str]) -> str | None:
+    """The header's value. Raises PolicyError."""
+    if not values:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", values[0]):
+        raise PolicyError("Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return values[0]
+
+
+def _caller() -> Identity:
+    return headers.parse(request.headers.getlist(headers.USERNAME), request.headers.getlist(headers.GROUP))

@@ -1,0 +1,32 @@
+"""A key as the store holds it, without its secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """One row of ``api_keys`` with its allow-list (None allows every model). ``status`` is the stored one."""
+
+    id: str
+    username: str
+    name: str
+    description: str
+    groups: tuple[str, ...]
+    subscription: str
+    tenant: str
+    status: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    ephemeral: bool
+    labels: dict[str, str]
+    models: tuple[str, ...] | None
+
+    def status_at(self, now: datetime) -> str:
+        """``active``, ``revoked`` or ``expired``, whether or not the expiry has been stored yet."""
+        if self.status == "active" and self.expires_at is not None and self.expires_at < now:
+            return "expired"
+        return self.status

@@ -1,0 +1,74 @@
+"""Changes of many keys at once: bulk revocation, a tenant's end, the sweep of ephemeral keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from maas_api.keys.statements.search import has_status
+from maas_api.keys.statements.store import KeyStore
+from maas_api.store.tables import api_keys, key_models, old_secrets, rotations
+
+EPHEMERAL_KEPT: Final = timedelta(minutes=30)
+"""How long an ephemeral key outlives its expiry."""
+
+IDEMPOTENCY_KEPT: Final = timedelta(hours=24)
+"""How long a rotation can be repeated by its Idempotency-Key."""
+
+
+def count_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
+    """How many keys :func:`revoke_active` would revoke."""
+    with store.database.reading() as connection:
+        conditions = _active(store, username, subscription)
+        return connection.execute(sa.select(sa.func.count()).select_from(api_keys).where(*conditions)).scalar_one()
+
+
+def revoke_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
+    """Revoke the unexpired active keys of a user, of a subscription, or of a user in a subscription."""
+    return _revoke(store, *_active(store, username, subscription))
+
+
+def revoke_tenant(store: KeyStore) -> int:
+    """Revoke every key of the tenant that is stored as active, those past their expiry included."""
+    return _revoke(store, api_keys.c.tenant == store.tenant, api_keys.c.status == "active")
+
+
+def sweep(store: KeyStore) -> int:
+    """Delete ephemeral keys long past their expiry, and what belongs to no key or no moment any more.
+
+    Returns the number of keys deleted.
+    """
+    keys, now = api_keys.c, store.now()
+    with store.changing() as (connection, changed):
+        changed += connection.execute(
+            sa.delete(api_keys)
+            .where(keys.tenant == store.tenant, keys.ephemeral.is_(True), keys.expires_at < now - EPHEMERAL_KEPT)
+            .returning(keys.id)
+        ).scalars()
+        for table in (key_models, old_secrets, rotations):
+            # Orphans come from these deletions and from the Go service's, which does not know these tables.
+            orphaned = ~sa.exists().where(keys.id == table.c.key_id)
+            connection.execute(sa.delete(table).where(orphaned))
+        connection.execute(sa.delete(old_secrets).where(old_secrets.c.expires_at < now))
+        connection.execute(sa.delete(rotations).where(rotations.c.rotated_at < now - IDEMPOTENCY_KEPT))
+    return len(changed)
+
+
+def _active(store: KeyStore, username: str | None, subscription: str | None) -> list[sa.ColumnElement[bool]]:
+    keys = api_keys.c
+    conditions: list[sa.ColumnElement[bool]] = [keys.tenant == store.tenant, has_status("active", store.now())]
+    if username is not None:
+        conditions.append(keys.username == username)
+    if subscription is not None:
+        conditions.append(keys.subscription == subscription)
+    return conditions
+
+
+def _revoke(store: KeyStore, *conditions: sa.ColumnElement[Any]) -> int:
+    with store.changing() as (connection, changed):
+        changed += connection.execute(
+            sa.update(api_keys).where(*conditions).values(status="revoked").returning(api_keys.c.id)
+        ).scalars()
+    return len(changed)

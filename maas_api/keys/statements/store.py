@@ -1,0 +1,95 @@
+"""Keys in the database, one at a time. Every change goes through :meth:`KeyStore.changing`, which announces it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from maas_api.keys.record import KeyRecord
+from maas_api.keys.statements.rows import COLUMNS, record_of
+from maas_api.store.announcements import announce
+from maas_api.store.database import Database
+from maas_api.store.tables import api_keys, key_models
+
+
+class KeyStore:
+    """The keys of one tenant. Every method raises sqlalchemy.exc.SQLAlchemyError when the store fails."""
+
+    def __init__(
+        self,
+        database: Database,
+        tenant: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.database = database
+        self.tenant = tenant
+        self.now = now
+        self._listeners: list[Callable[[Sequence[str]], None]] = []
+
+    def tell(self, listener: Callable[[Sequence[str]], None]) -> None:
+        """Have ``listener`` told the ids after each commit: this process need not wait for its own announcement."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def changing(self) -> Iterator[tuple[sa.Connection, list[str]]]:
+        """A transaction and the list to put the ids of changed keys on. The only way to change a key."""
+        changed: list[str] = []
+        with self.database.writing() as connection:
+            yield connection, changed
+            announce(connection, changed, self.now())
+        if changed:
+            for listener in self._listeners:
+                listener(changed)
+
+    def insert(self, record: KeyRecord, key_hash: str) -> None:
+        """Store a new key. Nothing needs to be announced: nobody can have asked for its hash before."""
+        with self.database.writing() as connection:
+            connection.execute(
+                sa.insert(api_keys).values(
+                    id=record.id,
+                    username=record.username,
+                    name=record.name,
+                    description=record.description or None,
+                    key_hash=key_hash,
+                    status=record.status,
+                    user_groups=list(record.groups),
+                    created_at=record.created_at,
+                    expires_at=record.expires_at,
+                    ephemeral=record.ephemeral,
+                    subscription=record.subscription,
+                    tenant=self.tenant,
+                    labels=record.labels or None,
+                )
+            )
+            if record.models is not None:
+                connection.execute(sa.insert(key_models).values(key_id=record.id, models=list(record.models)))
+
+    def get(self, key_id: str) -> KeyRecord | None:
+        """A key of this tenant by id, or None."""
+        if "\0" in key_id:  # PostgreSQL's text cannot hold it, so no key has such an id
+            return None
+        with self.database.reading() as connection:
+            return self._get(connection, key_id)
+
+    def revoke(self, key_id: str) -> KeyRecord | None:
+        """Revoke a key that is stored as active, and give it back. None where there is none to revoke."""
+        with self.changing() as (connection, changed):
+            done = connection.execute(
+                sa.update(api_keys).where(*self.mine(key_id), api_keys.c.status == "active").values(status="revoked")
+            )
+            if not done.rowcount:
+                return None
+            changed.append(key_id)
+            return self._get(connection, key_id)
+
+    def mine(self, key_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+        """The condition that picks this tenant's key."""
+        return api_keys.c.id == key_id, api_keys.c.tenant == self.tenant
+
+    def _get(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
+        row = connection.execute(sa.select(*COLUMNS).where(*self.mine(key_id))).first()
+        return None if row is None else record_of(row)

@@ -1,0 +1,1 @@
+"""From cluster objects and the registry to the catalog's entries."""

@@ -1,0 +1,1 @@
+"""Where keys live: connections, tables, announcements of changes. The ground of what keeps anything."""

@@ -1,0 +1,210 @@
+"""Connections to the store, with every wait bounded.
+
+========================  =========  ============================================================================
+wait                      limit      why
+========================  =========  ============================================================================
+PostgreSQL connect        3 s        a stopped server still accepts TCP; without a limit a thread would hang
+one statement             5 s        on the client's clock too, because a stopped server enforces no timeout
+a free connection         2 s        longer waits only move the queue from the caller into this service
+SQLite's write lock       5 s        writers take turns; each holds the lock for about a millisecond
+========================  =========  ============================================================================
+
+The validation lookup has a connection of its own with a far shorter limit (:mod:`maas_api.validation.lookup`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.types.datetime import TimestamptzLoader
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool, QueuePool
+
+CONNECT_SECONDS: Final = 3
+STATEMENT_SECONDS: Final = 5.0
+POOL_WAIT_SECONDS: Final = 2.0
+SQLITE_BUSY_SECONDS: Final = 5.0
+
+_SQLITE_READ = {"maas_begin": "BEGIN"}
+_POSTGRES_READ = {"isolation_level": "AUTOCOMMIT"}
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A PostgreSQL connection on which no wait lasts longer than ``limit`` seconds by this side's clock.
+
+    ``statement_timeout`` alone does not help when the server is stopped or unreachable: nobody is there to apply it.
+    A connection that hit the limit is closed, its state is unknown.
+    """
+
+    limit: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Run one database operation. Raises psycopg.OperationalError when the limit passes."""
+        if timeout is not None or self.limit is None:
+            return super().wait(gen, interval, timeout)
+        started = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.limit)
+        except psycopg.OperationalError as fault:
+            if time.monotonic() - started >= self.limit and fault.sqlstate is None:
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"no answer from PostgreSQL within {self.limit:g} s") from fault
+            raise
+
+
+class _AnyMoment(TimestamptzLoader):
+    """``timestamptz`` with its values that Python has no datetime for, as the nearest that there is.
+
+    ``infinity`` is PostgreSQL's own word for "never"; somebody who writes it into ``expires_at`` by hand must not make
+    every statement fail that meets the row, the lookup of other keys with it.
+    """
+
+    def load(self, data: Any) -> datetime:
+        """The moment."""
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            past = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
+            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
+
+
+def connect_postgres(
+    url: str, limit: float | None, purpose: str = "", *, autocommit: bool = False
+) -> BoundedConnection:
+    """Connect, bounded. ``url`` is a libpq URI. ``limit`` is seconds for each statement, None for no limit.
+
+    In ``pg_stat_activity`` the connection is called ``maas-api`` and its ``purpose``, unless the URL names it.
+    """
+    made = BoundedConnection.connect(
+        url,
+        autocommit=autocommit,
+        connect_timeout=CONNECT_SECONDS,
+        keepalives_idle=10,
+        keepalives_interval=3,
+        fallback_application_name=f"maas-api {purpose}".rstrip(),
+    )
+    made.limit = limit
+    made.adapters.register_loader("timestamptz", _AnyMoment)
+    return made
+
+
+class Database:
+    """One store: an engine, and how to read and write through it. Connects on first use."""
+
+    def __init__(self, engine: sa.Engine, url: str) -> None:
+        self.engine = engine
+        self.url = url
+        self.postgres = engine.dialect.name == "postgresql"
+        self._reader = engine.execution_options(**(_POSTGRES_READ if self.postgres else _SQLITE_READ))
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for statements that change nothing."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction, committed on success. On SQLite it holds the write lock from its beginning."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def reader(self) -> sa.Connection:
+        """A reading connection that the caller keeps and closes."""
+        return self._reader.connect()
+
+    def start(self) -> None:
+        """Nothing: connections are made when they are needed."""
+
+    def stop(self) -> None:
+        """Close idle connections."""
+        self.engine.dispose()
+
+
+def normal_url(url: str) -> str:
+    """The URL in the one spelling used here: ``postgresql://`` as libpq reads it, or ``sqlite:///path``."""
+    return "postgresql://" + url.removeprefix("postgres://") if url.startswith("postgres://") else url
+
+
+def open_database(
+    url: str,
+    *,
+    max_open: int = 25,
+    max_idle: int = 5,
+    max_lifetime: int = 300,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+) -> Database:
+    """The store at ``url``. Sizes are connections of one process, ``max_lifetime`` is seconds."""
+    url = normal_url(url)
+    if url.startswith("postgresql://"):
+        idle = max(1, min(max_idle, max_open))
+        engine = sa.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: connect_postgres(url, statement_seconds),
+            poolclass=QueuePool,
+            pool_size=idle,
+            max_overflow=max_open - idle,
+            pool_timeout=POOL_WAIT_SECONDS,
+            pool_recycle=max_lifetime,
+            pool_pre_ping=True,
+        )
+    else:
+        engine = _sqlite(Path(url.removeprefix("sqlite:///")))
+    return Database(engine, url)
+
+
+def lookup_database(url: str, statement_seconds: float) -> Database:
+    """The same store for one thread that keeps its connection; statements there have their own, short limit."""
+    url = normal_url(url)
+    if url.startswith("postgresql://"):
+        engine = sa.create_engine(
+            "postgresql+psycopg://", creator=lambda: _lookup_connection(url, statement_seconds), poolclass=NullPool
+        )
+    else:
+        engine = _sqlite(Path(url.removeprefix("sqlite:///")))
+    return Database(engine, url)
+
+
+def _lookup_connection(url: str, limit: float) -> BoundedConnection:
+    """A connection that plans its one statement once. Planning anew each time took ten times as long as running it."""
+    connection = connect_postgres(url, limit, "lookup", autocommit=True)
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    connection.execute("SET enable_seqscan = off")  # a plan made while the table is small must suit it when it is large
+    connection.autocommit = False
+    return connection
+
+
+def sqlite_connection(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode: readers never wait for the writer. Commits are durable (``synchronous=FULL``)."""
+    connection = sqlite3.connect(path, timeout=SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:  # a new file's switch to WAL needs it alone, and SQLite's own waiting does not cover that
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                connection.close()
+                raise
+            time.sleep(0.005)
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _sqlite(path: Path) -> sa.Engine:
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite_connection(path), poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Writers take the lock at once: a transaction that reads first and then wants to write could not be retried.
+        connection.exec_driver_sql(connection.get_execution_options().get("maas_begin", "BEGIN IMMEDIATE"))
+
+    return engine

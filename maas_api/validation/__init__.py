@@ -1,0 +1,1 @@
+"""The hot path: may this key call, and who is it?"""
