@@ -19,7 +19,8 @@ from uvicorn_worker import UvicornWorker
 from maas_api.asgi import Entry
 from maas_api.config import Settings
 from maas_api.edge import tls
-from maas_api.edge.protocol import BoundedProtocol, Limits
+from maas_api.edge.limits import Limits
+from maas_api.edge.protocol import BoundedProtocol
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""

@@ -9,57 +9,31 @@ request that arrives whole, as nearly all do, pays two attribute writes.
 from __future__ import annotations
 
 import asyncio
-import http
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from maas_api.edge.guard import PREFIX
-from maas_api.edge.shortcut import Call, Shortcut
+from maas_api.edge import refusals
+from maas_api.edge.limits import (
+    GIVING_WAY,
+    HEADERS_AT_MOST,
+    KEPT_BYTES,
+    KEPT_DIGITS,
+    LINGER_SECONDS,
+    PARTING_SECONDS,
+    WAITING_AT_MOST,
+    Limits,
+)
+from maas_api.edge.room import Loss, Standing, giving_way
+from maas_api.edge.shortcut import Call, Shortcut, Waiting
 from maas_api.edge.transport import JoiningTransport
-from maas_api.errors import encode
 from maas_api.observability import metrics
 from maas_api.wire import Reply
 
-KEPT_BYTES = 4096
-"""Longest body of a validation answered by the shortcut; a key takes less than a hundred."""
 
-LINGER_SECONDS = 2.0
-"""After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
-
-
-class Limits(NamedTuple):
-    """Seconds, bytes and connections of one worker."""
-
-    header_bytes: int
-    header_seconds: float
-    request_seconds: float
-    write_seconds: float
-    idle_seconds: float
-    connections: int
-
-
-class _NoEvent:
-    """An event nobody waits for."""
-
-    def set(self) -> None:
-        """Nothing to wake."""
-
-
-_NO_EVENT = _NoEvent()
-
-
-class _Waiting:
-    """Stands where uvicorn keeps a request's cycle while a shortcut's answer is looked up: what comes behind it on
-    the same connection queues, and a shutdown or a lost connection is noted."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self.response_started = False
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _NO_EVENT
+class _Enough(Exception):  # noqa: N818 - stops the parser, is no fault
+    """Nothing more of this connection is to be parsed."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -70,28 +44,35 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._shortcut = shortcut()
         self._kept: bytes | None = None  # the body so far of a request that uvicorn has not been told of
+        self._declared = b""  # its Content-Length
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._since = 0.0  # when its present wait began, where it waits for the client
         self._head_bytes = 0
+        self._framing_bytes = 0  # of the body's framing, since the last of its content: chunk extensions, trailers
         self._in_head = True
         self._incomplete = False
-        self._refused = False
+        self._refused = False  # nothing more is read
+        self._farewell: bytes | None = None  # what is said behind the answers still due, before the connection ends
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        """Count the connection in. Over the limit it is answered 503; at twice the limit it is dropped."""
+        """Count the connection in. Over the limit others give way to it, those that would lose the least."""
         super().connection_made(transport)
         self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))
+        limit = self._limits.connections
+        if len(self.connections) > limit:
+            self._make_room(limit)
         count = len(self.connections)
         metrics.connections.set(count)
-        if count > self._limits.connections:
+        if count > limit:
             metrics.refusals.labels("connections").inc()
-            if count > 2 * self._limits.connections:
+            if count > 2 * limit:
                 self._refused = True
                 transport.abort()
                 return
-            self.app = _OVERLOADED
-            self._shortcut = None
-        self._timer = self.loop.call_later(self._limits.idle_seconds, self._abort)
+            self.app = refusals.crowded(self.app)
+        self._since = self.loop.time()
+        self._timer = self.loop.call_later(self._limits.idle_seconds, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget its timers."""
@@ -108,40 +89,75 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self._limits.header_bytes:
-            self._refuse(431, f"request line and headers must not exceed {self._limits.header_bytes} bytes", "headers")
+        limit = self._limits.header_bytes
+        if self._parsed_enough():
+            return
+        if self._in_head and self._head_bytes > limit:
+            self._refuse(431, self._too_many_bytes, "headers")
+        elif self._framing_bytes > limit:
+            self._refuse(431, f"chunk extensions and trailers must not exceed {limit} bytes", "headers")
         elif self._incomplete:
             if self._timer is None:
+                self._since = self.loop.time()
                 self._timer = self.loop.call_later(self._limits.header_seconds, self._late)
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _parsed_enough(self) -> bool:
+        return self._refused
+
     def on_message_begin(self) -> None:
         """A request's first byte."""
+        if len(self.pipeline) >= WAITING_AT_MOST:
+            metrics.refusals.labels("pipelined").inc()
+            self._refused, self._farewell = True, b""
+            raise _Enough
         super().on_message_begin()
         self._in_head = self._incomplete = True
+        self._declared = b""
         if self._timer is not None:  # the one that waits for a first byte
             self._timer.cancel()
             self._timer = None
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header line. A trailer is none: whoever reads headers would take it for one (RFC 9110, 6.5.1)."""
+        if not self._in_head:
+            return
+        name = name.lower()
+        if name == b"content-length":
+            self._declared = value
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """A request's headers are whole. Counted exactly only where they could be too many."""
-        self._in_head = False
+        self._in_head, self._framing_bytes = False, 0
         if self._head_bytes > self._limits.header_bytes and self._head_size() > self._limits.header_bytes:
             metrics.refusals.labels("headers").inc()
-            self.app = _answer(431, f"request line and headers must not exceed {self._limits.header_bytes} bytes")
+            self.app = refusals.always(431, self._too_many_bytes)
+        elif len(self.headers) > HEADERS_AT_MOST:
+            metrics.refusals.labels("headers").inc()
+            self.app = refusals.always(431, f"a request must not have more than {HEADERS_AT_MOST} headers")
         elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
-            self.app = _UNSPOKEN
+            self.app = refusals.UNSPOKEN
         elif self._shortcut is not None and self._takes_shortcut(self._shortcut):
             self._kept = b""
             return
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._framing_bytes = 0
+
     def on_body(self, body: bytes) -> None:
         """A part of a request's body."""
+        self._framing_bytes = 0
         if self._kept is None:
             super().on_body(body)
             return
@@ -156,13 +172,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answer(self._shortcut, kept)
         else:
             super().on_message_complete()
-        self._in_head, self._incomplete, self._head_bytes = True, False, 0
+        self._in_head, self._incomplete, self._head_bytes, self._framing_bytes = True, False, 0, 0
+
+    def on_response_complete(self) -> None:
+        """An answer is out. Behind the last one that was due, what was still to be said."""
+        if self._farewell is not None and not self.pipeline:
+            self._part()
+        else:
+            super().on_response_complete()
 
     def shutdown(self) -> None:
         """End after the request under way, also one that uvicorn has not been told of."""
         if self._kept is not None:
             self._hand_over()
-        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete:
+            self._end()
+        else:
+            super().shutdown()
 
     def _takes_shortcut(self, shortcut: Shortcut) -> bool:
         """Whether the request is a validation with nothing unusual about it, on a connection with nothing under way."""
@@ -172,6 +198,7 @@ class BoundedProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.parser.should_upgrade()
+            and len(self._declared) <= KEPT_DIGITS
             and self.parser.get_http_version() == "1.1"
         )
 
@@ -182,7 +209,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(kept or b"")
 
     def _answer(self, shortcut: Shortcut, body: bytes) -> None:
-        waiting = _Waiting(keep_alive=self.parser.should_keep_alive())
+        waiting = Waiting(keep_alive=self.parser.should_keep_alive())
         self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
 
         def give(reply: Reply, call: Call) -> None:
@@ -198,6 +225,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
         shortcut.answer(self.headers, body, self.client[0] if self.client else "", give)
 
+    @property
+    def _too_many_bytes(self) -> str:
+        return f"request line and headers must not exceed {self._limits.header_bytes} bytes"
+
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
@@ -207,47 +238,82 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._refuse(408, f"request headers took longer than {limits.header_seconds:g} s", "slow")
             return
-        rest = max(0.0, limits.request_seconds - limits.header_seconds)
-        self._timer = self.loop.call_later(rest, self._late_body)
-
-    def _late_body(self) -> None:
-        self._timer = None
-        self._refuse(408, f"the request took longer than {self._limits.request_seconds:g} s", "slow")
+        rest, late = max(0.0, limits.request_seconds - limits.header_seconds), "the request took longer than"
+        self._timer = self.loop.call_later(rest, self._refuse, 408, f"{late} {limits.request_seconds:g} s", "slow")
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses."""
         self._refuse(400, "malformed HTTP request", "malformed")
 
     def _refuse(self, status: int, message: str, reason: str) -> None:
-        """Answer without the application and close. Where an earlier answer is still due, only close: written in
-        between, this one would pass for it."""
+        """Answer without the application and close, behind the answers to earlier requests that are still due."""
+        if self._refused:
+            return
         metrics.refusals.labels(reason).inc()
         self._refused = True
         if self.transport.is_closing():
             return
-        waiting = self.cycle is not None and not self.cycle.response_complete
-        if waiting and (self.cycle.response_started or self.pipeline or self._in_head):
-            self.transport.abort()
+        self._farewell = refusals.whole(status, message, self.server_state.default_headers)
+        cycle = self.cycle
+        due = cycle is not None and not cycle.response_complete
+        if due and not self._in_head:  # the request being read: its application must not answer as well
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+            due = bool(self.pipeline)
+            if due:
+                self.pipeline.popleft()
+        if not due:
+            self._part()
+
+    def _part(self) -> None:
+        """Say what is left to say, and end the connection; what the client is still sending is not read."""
+        farewell, self._farewell = self._farewell, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport.is_closing():
             return
-        if waiting:  # the request being read: its application must not answer as well
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        body = encode({"error": message})
-        head = f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\n".encode()
-        lines = [b"%s: %s\r\n" % line for line in self.server_state.default_headers]
-        lines.append(b"content-type: application/json; charset=utf-8\r\nx-content-type-options: nosniff\r\n")
-        lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
-        self.transport.write(b"".join((head, *lines, body)))
+        self.flow.resume_reading()
+        if farewell:
+            self.transport.write(farewell)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._timer = self.loop.call_later(LINGER_SECONDS, self._abort)
         else:
             self.transport.close()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _make_room(self, limit: int) -> None:
+        """Close connections that would lose the least, a few at once, so that a flood pays for the search rarely."""
+        held = cast(set[BoundedProtocol], self.connections)
+        for one in giving_way(held, len(held) - limit + min(GIVING_WAY, limit // GIVING_WAY)):
+            metrics.refusals.labels("given_way").inc()
+            held.discard(one)
+            one._end()
+
+    def standing(self) -> Standing | None:
+        """What closing it now would cost its client; None while a request of it is being answered."""
+        if self._write_timer is not None:
+            return Standing(Loss.UNFINISHED, self._since)
+        if self.pipeline or self._timer is None or (self._in_head and self.cycle and not self.cycle.response_complete):
+            idle = self.timeout_keep_alive_task
+            return None if idle is None else Standing(Loss.IDLE, idle.when() - self.timeout_keep_alive)
+        return Standing(Loss.UNSPOKEN if self._in_head else Loss.UNFINISHED, self._since)
+
+    def _end(self) -> None:
+        """Close an idle connection. TLS has its own farewell, for which a client that is idle lets us wait."""
+        self.transport.close()
+        self._refused = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(PARTING_SECONDS, self.transport.abort)
 
     def pause_writing(self) -> None:
         """The client does not read: wait, not for ever."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self._abort)
+        self._since = self.loop.time()
+        self._write_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """It reads again."""
@@ -259,33 +325,4 @@ class BoundedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """An idle connection ends; one that will not take its last answer is cut off."""
         super().timeout_keep_alive_handler()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self._abort)
-
-    def _abort(self) -> None:
-        self.transport.abort()
-
-
-Application = Callable[[MutableMapping[str, Any], Any, Callable[[dict[str, Any]], Awaitable[None]]], Awaitable[None]]
-
-
-def _answer(status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Application:
-    """An application that gives one answer and closes. Under ``/internal`` a 503 has no body: it must not be cached."""
-
-    async def answer(
-        scope: MutableMapping[str, Any], _receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]
-    ) -> None:
-        body = b"" if scope["path"].startswith(PREFIX) else encode({"error": message})
-        lines = [
-            (b"content-type", b"application/json; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            *headers,
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": lines})
-        await send({"type": "http.response.body", "body": body})
-
-    return answer
-
-
-_UNSPOKEN = _answer(505, "this server speaks HTTP/1.1")
-_OVERLOADED = _answer(503, "too many connections, try again", ((b"retry-after", b"1"),))
+        self._write_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)

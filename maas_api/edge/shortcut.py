@@ -45,6 +45,28 @@ class Call(NamedTuple):
     begun: float
 
 
+class _NoEvent:
+    """An event nobody waits for."""
+
+    def set(self) -> None:
+        """Nothing to wake."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class Waiting:
+    """Stands where uvicorn keeps a request's cycle while a shortcut's answer is looked up: what comes behind it on
+    the same connection queues, and a shutdown or a lost connection is noted."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_started = False
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _NO_EVENT
+
+
 class Shortcut:
     """Answers the validation callback for the connections of one worker."""
 

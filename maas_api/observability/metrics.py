@@ -142,10 +142,11 @@ deadline_exceeded = Counter(
 connections = Gauge("maas_api_http_connections", "Connections open, over all workers.")
 refusals = Counter(
     "maas_api_http_refusals_total",
-    "Requests refused before they reached a route: connections (too many), slow (headers or body took too long), "
-    "headers (too large), body (too large), malformed (not HTTP).",
+    "Requests and connections refused before they reached a route: connections (too many), given_way (an idle or "
+    "silent one, closed for a new one), slow (headers or body took too long), headers (too large or too many), body "
+    "(too large), pipelined (too many behind one another), malformed (not HTTP).",
     ("reason",),
-    [("connections",), ("slow",), ("headers",), ("body",), ("malformed",)],
+    [("connections",), ("given_way",), ("slow",), ("headers",), ("body",), ("pipelined",), ("malformed",)],
 )
 tls_expiry = Gauge(
     "maas_api_tls_certificate_expiry_timestamp_seconds",

@@ -1,0 +1,37 @@
+"""How much one connection, and all of one worker's, may take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+KEPT_BYTES = 4096
+"""Longest body of a validation answered by the shortcut; a key takes less than a hundred."""
+KEPT_DIGITS = len(str(KEPT_BYTES))
+"""A longer Content-Length announces a longer body."""
+
+LINGER_SECONDS = 2.0
+"""After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
+
+PARTING_SECONDS = 0.5
+"""How long a client may take over the end of TLS when the worker stops; one that is idle answers nothing."""
+
+HEADERS_AT_MOST = 200
+"""Header lines of one request: each costs time wherever headers are walked, however short. Envoy's own bound is 100."""
+
+WAITING_AT_MOST = 16
+"""Requests of one connection behind the one being answered. What a client sends beyond them is not read, and the
+connection ends behind the last one's answer: a client that pipelines must be ready for that (RFC 9112, 9.3.2)."""
+
+GIVING_WAY = 32
+"""At every so many connections' part of the limit, that many give way at once when there are too many."""
+
+
+class Limits(NamedTuple):
+    """Seconds, bytes and connections of one worker."""
+
+    header_bytes: int
+    header_seconds: float
+    request_seconds: float
+    write_seconds: float
+    idle_seconds: float
+    connections: int
