@@ -88,14 +88,15 @@ def key_of(obj: Object) -> Key:
     return str(meta.get("namespace") or ""), str(meta.get("name") or "")
 
 
-FeedState = Literal["waiting", "live", "stale", "absent"]
+FeedState = Literal["waiting", "live", "stale", "absent", "refused"]
 
 
 class FeedStatus(NamedTuple):
     """How fresh a feed is.
 
     ``waiting``: nothing known yet. ``live``: in touch. ``stale``: out of touch, what was known last is kept.
-    ``absent``: the cluster does not have the kind. ``age`` is the seconds since the feed was last in touch.
+    ``absent``: the cluster does not have the kind. ``refused``: this service may not read it and it is not needed; the
+    others go on. ``age`` is the seconds since the feed was last in touch.
     """
 
     name: str
@@ -106,6 +107,11 @@ class FeedStatus(NamedTuple):
     @property
     def synced(self) -> bool:
         """Whether the store has held the feed's whole state at least once (an absent kind counts)."""
+        return self.state not in ("waiting", "refused")
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for: it was read, or it need not be and may not be."""
         return self.state != "waiting"
 
 

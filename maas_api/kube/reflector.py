@@ -6,52 +6,38 @@ The loop of client-go's reflector, over a transport this service controls:
 * a watch from the list's resourceVersion follows, with bookmarks, and resumes where it ended;
 * the server is asked to end every watch after ``watch_seconds``; a connection that is silent for longer than that is
   dead, whatever TCP thinks;
-* 410 Gone, as a status or as an event, means a fresh list, while the store keeps what it has;
-* every error waits: exponential, with full jitter above a floor, and never less than the server's Retry-After;
+* 410 Gone, as a status or as an event, means a fresh list, at once, while the store keeps what it has;
+* every other error waits (:mod:`.backoff`), and never less than the server's Retry-After;
+* a watch that was refused or broken resumes; it counts as back once it was open for a moment without an error;
 * a kind the cluster does not have is asked for again now and then; one that is removed empties its store, once a
   second look confirms it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
-from maas_api.kube.client import Client, KubeError, RefusedError, Stream, UnreachableError
+from maas_api.kube import events, paging
+from maas_api.kube.backoff import FORBIDDEN, Backoff, Timing, comes_back, may_resume
+from maas_api.kube.client import Client, KubeError, RefusedError, Stream
 from maas_api.kube.discovery import NOT_FOUND, find_path
+from maas_api.kube.events import GONE, GoneError
 from maas_api.kube.objects import FeedState, FeedStatus, Kind, Object, ObjectStore, key_of
 from maas_api.kube.trim import trim
 from maas_api.observability import metrics
 
 log = logging.getLogger(__name__)
 
-GONE = 410
-TOO_MANY = 429
-
-
-class Timing(NamedTuple):
-    """Seconds, unless said otherwise."""
-
-    watch: float = 60.0  # the server ends a watch after this and up to a tenth more, so that not all end together
-    slack: float = 10.0  # silence beyond the server's promise that still passes for slowness
-    backoff: float = 0.5  # the first wait's upper bound; it doubles with every failure in a row
-    backoff_limit: float = 30.0
-    absent: float = 30.0  # between two looks for a kind that is not there
-    page: int = 500  # objects per page of a list
-
-
-class GoneError(Exception):
-    """The resourceVersion is too old: list again."""
-
 
 class Reflector:
     """One kind, one thread. ``field_selector`` and ``namespace`` narrow what is watched. Absence of a ``required``
-    kind does not count as having read it.
+    kind does not count as having read it. An ``optional`` kind holds nothing up where this service may not read it.
 
     ``pause(seconds)`` waits and returns whether to stop; ``clock`` and ``jitter`` (a number from 0 to 1) are for tests.
     """
@@ -64,6 +50,7 @@ class Reflector:
         namespace: str = "",
         field_selector: str = "",
         required: bool = False,
+        optional: bool = False,
         timing: Timing = Timing(),  # noqa: B008 -- immutable
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -73,11 +60,13 @@ class Reflector:
         self.store = store
         self._kind: Kind = store.kind
         self._required = required
+        self._optional = optional
         self._namespace = namespace
         self._selector = {"fieldSelector": field_selector} if field_selector else {}
         self._timing = timing
         self._clock = clock
         self._jitter = jitter
+        self._backoff = Backoff(timing, jitter)
         self._stop = threading.Event()
         self._pause = pause or self._stop.wait
         self._thread: threading.Thread | None = None
@@ -86,7 +75,6 @@ class Reflector:
         self._state: FeedState = "waiting"
         self._detail = "not asked yet"
         self._contact = clock()
-        self._failures = 0
         self._confirmed_absent = False
         self.path: str | None = None  # where the kind is served, once that is known
 
@@ -95,7 +83,7 @@ class Reflector:
     @property
     def has_synced(self) -> bool:
         """Whether the store has held the whole state once (a kind the cluster lacks counts)."""
-        return self._state != "waiting"
+        return self._state not in ("waiting", "refused")
 
     def status(self) -> list[FeedStatus]:
         """How fresh the store is. An open, quiet watch is in touch: its age counts from the last thing heard."""
@@ -104,7 +92,7 @@ class Reflector:
 
     def complaints(self) -> list[str]:
         """Why it is out of touch, if it is."""
-        return [f"{self._kind.plural}: {self._detail}"] if self._state in ("waiting", "stale") else []
+        return [f"{self._kind.plural}: {self._detail}"] if self._state not in ("live", "absent") else []
 
     # -- lifecycle
 
@@ -123,10 +111,10 @@ class Reflector:
         if self._thread is not None:
             self._thread.join(timeout=5)
 
-    def _hold(self, stream: Stream) -> None:
+    def _hold(self, stream: Stream | None) -> None:
         with self._stream_lock:
             self._stream = stream
-            if self._stop.is_set():
+            if stream is not None and self._stop.is_set():
                 stream.abort()
 
     # -- the loop
@@ -136,13 +124,13 @@ class Reflector:
             try:
                 self._cycle()
             except GoneError:
-                self._lost("resourceVersion too old, listing again", 0.0)
+                self._lost("resourceVersion too old, listing again", self._backoff.gone())
             except KubeError as fault:
                 if not self._stop.is_set():
-                    self._lost(str(fault), fault.retry_after)
+                    self._failed(fault)
             except Exception as fault:  # the thread must outlive a bug in one round; the store keeps what it has
                 log.exception("watching %s failed", self._kind.plural)
-                self._lost(type(fault).__name__, 0.0)
+                self._lost(type(fault).__name__, self._backoff.refused())
 
     def _cycle(self) -> None:
         """One life of a resourceVersion: list, then watch until an error or a 410."""
@@ -161,34 +149,45 @@ class Reflector:
                 self.path = None
             raise
 
-    def _lost(self, detail: str, retry_after: float) -> None:
-        """Note an error and wait. The store keeps what it has."""
-        self._failures += 1
+    def _failed(self, fault: KubeError) -> None:
+        """Note that the server did not answer or refused, and wait."""
+        if not isinstance(fault, RefusedError) or comes_back(fault.status):
+            self._lost(str(fault), self._backoff.unanswered(fault.retry_after))
+            return
+        wait = self._backoff.refused(fault.retry_after)
+        if self._optional and self._state == "waiting" and fault.status == FORBIDDEN and self._backoff.refused_for_good:
+            self._state = "refused"
+        self._lost(str(fault), wait)
+
+    def _lost(self, detail: str, wait: float) -> None:
+        """Note an error and wait so many seconds. The store keeps what it has."""
         metrics.watch_restarts.labels(self._kind.plural).inc()
-        if self._state != "waiting":
+        if self._state not in ("waiting", "refused"):
             self._state = "stale"
         if detail != self._detail:
-            level = logging.WARNING if self._failures > 1 or retry_after else logging.INFO
+            level = logging.WARNING if self._backoff.failures > 1 or wait > 1 else logging.INFO
             log.log(level, "watch on %s interrupted: %s", self._kind.plural, detail, extra={"kind": self._kind.plural})
         self._detail = detail
-        bound = min(self._timing.backoff_limit, self._timing.backoff * 2 ** min(self._failures - 1, 16))
-        # A floor of a tenth: pure full jitter may draw a run of near-zero waits, which is a hot loop.
-        self._pause(max(retry_after, bound * (0.1 + 0.9 * self._jitter())))
+        if wait:
+            self._pause(wait)
 
     def _heard(self) -> None:
         self._contact = self._clock()
 
     def _live(self) -> None:
-        if self._state == "stale":
+        if self._state in ("stale", "refused"):
             log.info("watch on %s is back", self._kind.plural, extra={"kind": self._kind.plural})
         self._state, self._detail = "live", ""
 
-    # -- whether there is such a kind
-
-    def _get(self, path: str) -> Any:
-        answer = self._client.get(path, holder=self._hold)
+    def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        answer = self._client.get(path, query, holder=self._hold)
         self._heard()
         return answer
+
+    def _slim(self, obj: Object) -> Object:
+        return trim(self._kind, obj)
+
+    # -- whether there is such a kind
 
     def _absent(self) -> None:
         """The cluster says it does not have the kind."""
@@ -205,7 +204,8 @@ class Reflector:
         if self._state != "absent":
             log.info("the cluster has no %s.%s", self._kind.plural, self._kind.group, extra={"kind": self._kind.plural})
         self.store.replace(())
-        self._state, self._detail, self._failures = "absent", "the cluster does not have this kind", 0
+        self._state, self._detail = "absent", "the cluster does not have this kind"
+        self._backoff.succeeded()
         self._heard()
         self._pause(self._timing.absent * (0.9 + 0.2 * self._jitter()))
 
@@ -217,99 +217,91 @@ class Reflector:
         A continuation that expired starts over, the second time in one piece, which always ends.
         """
         try:
-            objects, version = self._pages(path, self._timing.page)
+            objects, version = paging.read(self._get, path, self._selector, self._timing.page, self._slim)
         except GoneError:
-            objects, version = self._pages(path, 0)
+            objects, version = paging.read(self._get, path, self._selector, 0, self._slim)
         self.store.replace(objects)
         self._live()
         metrics.watch_relists.labels(self._kind.plural).inc()
         return version
-
-    def _pages(self, path: str, limit: int) -> tuple[list[Object], str]:
-        found: list[Object] = []
-        query: dict[str, str] = {**self._selector, **({"limit": str(limit)} if limit else {})}
-        while True:
-            try:
-                page = self._client.get(path, query, holder=self._hold)
-            except RefusedError as fault:
-                if fault.status == GONE and "continue" in query:
-                    raise GoneError from None
-                raise
-            self._heard()
-            metadata = page.get("metadata") if isinstance(page, Mapping) else None
-            items = page.get("items") or [] if isinstance(page, Mapping) else None  # null is Go's empty list
-            if not isinstance(metadata, Mapping) or not isinstance(items, list):
-                raise UnreachableError("the list has no items or metadata")
-            found.extend(trim(self._kind, item) for item in items if isinstance(item, Mapping))
-            if not metadata.get("continue"):
-                return found, str(metadata.get("resourceVersion") or "")
-            query["continue"] = str(metadata["continue"])
 
     # -- watch
 
     def _watch(self, path: str, version: str) -> str:
         """Follow changes from ``version`` until the server ends the watch. Returns where to go on.
 
-        A watch that breaks, or that the server cannot serve now (429, 5xx), is waited for and resumed from the last
-        event. Raises GoneError for 410 and RefusedError for every other refusal: those start over with a list.
+        A watch that breaks, that the server cannot serve now (429, 5xx) or forbids (which may be a server that has not
+        loaded its rules) is waited for and resumed from the last event. Raises GoneError for 410, and RefusedError for
+        every other refusal and for one that lasts: those start over with a list.
         """
-        seconds = self._timing.watch * (1 + 0.1 * self._jitter())
+        seconds = round(self._timing.watch * (1 + 0.1 * self._jitter())) or 1
         query = {
             **self._selector,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(max(1, round(seconds))),
+            "timeoutSeconds": str(seconds),
         }
-        began = self._clock()
         at = _Position(version)
         try:
-            stream = self._client.open("GET", path, query, read_seconds=max(1, round(seconds)) + self._timing.slack)
-            self._hold(stream)
-            with stream:
-                self._heard()
-                self._live()
-                for line in stream.lines():
-                    self._apply(line, at)
-        except RefusedError as fault:
-            if fault.status == GONE:
-                raise GoneError from None
-            if fault.status != TOO_MANY and fault.status < 500:
-                raise
-            self._lost(str(fault), fault.retry_after)
-            return at.version
-        except UnreachableError as fault:
+            self._follow(path, query, at, seconds + self._timing.slack)
+        except KubeError as fault:
+            if self._lived(at):
+                self._backoff.succeeded()
+            if isinstance(fault, RefusedError):
+                if fault.status == GONE:
+                    raise GoneError from None
+                if not may_resume(fault.status) or self._backoff.refused_for_good:
+                    raise
             if not self._stop.is_set():
-                self._lost(str(fault), 0.0)
+                self._failed(fault)
             return at.version
-        if at.events or self._clock() - began >= 1.0:
-            self._failures = 0
+        if self._lived(at):
+            self._backoff.succeeded()
         elif not self._stop.is_set():  # a server that ends watches at once must not be asked in a circle
-            self._lost("the watch ended at once", 0.0)
+            self._lost("the watch ended at once", self._backoff.refused())
         return at.version
 
-    def _apply(self, line: bytes, at: _Position) -> None:
-        if not line.strip():
-            return
+    def _follow(self, path: str, query: Mapping[str, str], at: _Position, silence: float) -> None:
+        """Take in events until the server ends the watch. Raises KubeError and GoneError."""
+        stream = self._client.open("GET", path, query, read_seconds=silence)
+        self._hold(stream)
+        at.opened = self._clock()
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UnreachableError("a line of the watch is not JSON") from None
-        kind, obj = (event.get("type"), event.get("object")) if isinstance(event, Mapping) else (None, None)
+            with stream, self._settling(stream):
+                self._heard()
+                for line in stream.lines():
+                    if line.strip():
+                        self._apply(line, at)
+        finally:
+            self._hold(None)
+
+    def _lived(self, at: _Position) -> bool:
+        return at.events > 0 or (at.opened is not None and self._clock() - at.opened >= 1.0)
+
+    def _settling(self, stream: Stream) -> AbstractContextManager[None]:
+        if self._state != "stale":
+            return nullcontext()
+        return _Soon(self._timing.settle, lambda: self._settled(stream))
+
+    def _settled(self, stream: Stream) -> None:
+        """A resumed watch is open and nothing was wrong with it: a version that is too old is said at once."""
+        with self._stream_lock:
+            if self._stream is stream and self._state == "stale":
+                self._live()
+
+    def _apply(self, line: bytes, at: _Position) -> None:
         self._heard()
-        if kind == "ERROR":
-            raise _error_event(obj)
-        if not isinstance(obj, Mapping) or kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
-            raise UnreachableError(f"an event of the watch is of the unknown type {str(kind)[:40]!r}")
-        if kind == "DELETED":
-            self.store.delete(key_of(obj))
-        elif kind != "BOOKMARK":
-            self.store.upsert(trim(self._kind, obj))
-        version = (obj.get("metadata") or {}).get("resourceVersion")
-        if version:
-            at.version = str(version)
+        event = events.read(line)
+        if event.type == "DELETED":
+            self.store.delete(key_of(event.object))
+        elif event.type != "BOOKMARK":
+            self.store.upsert(trim(self._kind, event.object))
+        at.version = event.version or at.version
         at.events += 1
-        self._failures = 0
+        self._backoff.succeeded()
+        if self._state == "stale":
+            self._live()
 
 
 class _Position:
@@ -318,12 +310,18 @@ class _Position:
     def __init__(self, version: str) -> None:
         self.version = version
         self.events = 0
+        self.opened: float | None = None
 
 
-def _error_event(status: Any) -> Exception:
-    code = status.get("code") if isinstance(status, Mapping) else None
-    if code == GONE:
-        return GoneError()
-    reason = str(status.get("reason") or "") if isinstance(status, Mapping) else ""
-    message = str(status.get("message") or "") if isinstance(status, Mapping) else ""
-    return RefusedError(code if isinstance(code, int) else 500, reason or "ERROR event", message[:500])
+class _Soon(AbstractContextManager[None]):
+    """Calls ``action`` after ``seconds``, from another thread, unless the block has ended by then."""
+
+    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timer = threading.Timer(seconds, action)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

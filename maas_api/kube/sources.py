@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from maas_api.config import ConfigError, Settings
+from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client, KubeError, connect, in_cluster
 from maas_api.kube.files import FolderSource
 from maas_api.kube.objects import (
@@ -20,7 +21,7 @@ from maas_api.kube.objects import (
     Kind,
     ObjectStore,
 )
-from maas_api.kube.reflector import Reflector, Timing
+from maas_api.kube.reflector import Reflector
 from maas_api.lifecycle import Background
 
 
@@ -62,10 +63,12 @@ class Sources(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A kind to read. ``required``: its absence from a cluster keeps the service unready."""
+    """A kind to read. ``required``: its absence from a cluster keeps the service unready. ``optional``: a cluster that
+    forbids reading it does not; the other sources are listed."""
 
     kind: Kind
     required: bool = False
+    optional: bool = False
     namespace: str = ""
     name: str = ""
 
@@ -74,19 +77,24 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """The kinds that the settings switch on, in a stable order. ``permissions.needed`` grants exactly these."""
     found: list[Wanted] = []
     if settings.source_llminferenceservices != "off":
-        found.append(Wanted(LLM_INFERENCE_SERVICE, settings.source_llminferenceservices == "on"))
-        found.append(Wanted(HTTP_ROUTE))
+        found.append(_switched(LLM_INFERENCE_SERVICE, settings.source_llminferenceservices))
+        found.append(Wanted(HTTP_ROUTE, optional=settings.source_llminferenceservices == "auto"))
     if settings.source_inferenceservices != "off":
-        found.append(Wanted(INFERENCE_SERVICE, settings.source_inferenceservices == "on"))
+        found.append(_switched(INFERENCE_SERVICE, settings.source_inferenceservices))
     if settings.source_maasmodelrefs != "off":
-        found.append(Wanted(MAAS_MODEL_REF, settings.source_maasmodelrefs == "on"))
+        found.append(_switched(MAAS_MODEL_REF, settings.source_maasmodelrefs))
     if settings.source_registry != "off":
         found.append(Wanted(CONFIG_MAP, namespace=settings.namespace, name=settings.registry_configmap))
     if settings.source_subscriptions != "off":
         required, place = settings.source_subscriptions == "on", settings.maas_subscription_namespace
-        found.append(Wanted(MAAS_SUBSCRIPTION, required, place))
-        found.append(Wanted(MAAS_AUTH_POLICY, required, place))
+        # Never optional: without them nothing is known about who may use what.
+        found.append(Wanted(MAAS_SUBSCRIPTION, required, namespace=place))
+        found.append(Wanted(MAAS_AUTH_POLICY, required, namespace=place))
     return tuple(found)
+
+
+def _switched(kind: Kind, switch: str) -> Wanted:
+    return Wanted(kind, required=switch == "on", optional=switch == "auto")
 
 
 def uses_cluster(settings: Settings, environ: Mapping[str, str]) -> bool:
@@ -125,5 +133,6 @@ def _reflector(client: Client, item: Wanted, timing: Timing) -> Reflector:
         namespace=item.namespace,
         field_selector=f"metadata.name={item.name}" if item.name else "",
         required=item.required,
+        optional=item.optional,
         timing=timing,
     )

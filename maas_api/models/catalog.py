@@ -112,8 +112,9 @@ class Catalog:
 
     @property
     def complete(self) -> bool:
-        """Whether every feed has been read in full once and all of that is published. Once true, always true."""
-        if not self._complete and all(status.synced for status in self.statuses()):
+        """Whether every feed has been read in full once, or need not be, and all of that is published. Once true,
+        always true."""
+        if not self._complete and all(status.settled for status in self.statuses()):
             with self._wake:
                 self._complete = not self._dirty and not self._building
         return self._complete

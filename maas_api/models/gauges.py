@@ -28,8 +28,12 @@ def connect(catalog: Catalog, feeds: Sequence[Feed]) -> None:
         for status in feed.status():
             name = status.name
             metrics.watch_synced.labels(name).read_from(partial(_read, feed, name, lambda now: now.synced))
-            metrics.watch_stale.labels(name).read_from(partial(_read, feed, name, lambda now: now.state == "stale"))
+            metrics.watch_stale.labels(name).read_from(partial(_read, feed, name, _stale))
             metrics.watch_contact.labels(name).read_from(partial(_read, feed, name, lambda now: time.time() - now.age))
+
+
+def _stale(now: FeedStatus) -> bool:
+    return now.state in ("stale", "refused")
 
 
 def _read(feed: Feed, name: str, value: Callable[[FeedStatus], float]) -> float:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client
 from maas_api.kube.objects import CONFIG_MAP, LLM_INFERENCE_SERVICE, Changed, Kind, ObjectStore
-from maas_api.kube.reflector import Reflector, Timing
+from maas_api.kube.reflector import Reflector
 from tests.support import kubeapi
 from tests.support.kubeapi import Fault, KubeApi
 from tests.support.objects import registry, service

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes.client import Configuration
 
+from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
-from maas_api.kube.reflector import Reflector, Timing
+from maas_api.kube.reflector import Reflector
 from tests.support import kubeapi
 from tests.support.kubeapi import Fault, KubeApi
 from tests.support.objects import service
