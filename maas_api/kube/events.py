@@ -1,4 +1,4 @@
-"""One line of a watch, read. Pure."""
+"""One line of a watch, read."""
 
 from __future__ import annotations
 
