@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from maas_api.access.decision import References, Scope, SubscriptionLabel
@@ -37,13 +36,18 @@ class NamespaceAccess(Protocol):
         """Those of ``namespaces`` the caller is known to have access to."""
 
 
+class OpenedModels(Protocol):
+    """The MaaSModelRefs that a caller's subscriptions open."""
+
+    def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
+        """The subscriptions that open ``namespace/name``; empty where none does."""
+
+
 class SubscriptionAccess(Protocol):
     """Which MaaSModelRefs a caller may see, by their subscriptions."""
 
-    def restriction(
-        self, who: Identity, requested: str, *, api_key: bool
-    ) -> Mapping[str, tuple[SubscriptionLabel, ...]] | None:
-        """``namespace/name`` -> the subscriptions that open it; None: no restriction. Raises ApiError."""
+    def restriction(self, who: Identity, requested: str, *, api_key: bool) -> OpenedModels | None:
+        """What the caller's subscriptions open; None: no restriction. Raises ApiError."""
 
 
 class Access:
@@ -68,4 +72,4 @@ class Access:
         opened = self._subscriptions.restriction(caller.who, caller.subscription, api_key=caller.api_key)
         if opened is None:
             return None
-        return frozenset((origin, opened[origin]) for origin in universe.references if origin in opened)
+        return frozenset((place, by) for place in universe.references if (by := opened.by(place)))

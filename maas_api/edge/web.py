@@ -19,6 +19,8 @@ from maas_api.errors import ApiError, plain
 from maas_api.wire import ROUTE_KEY, FastRoute, Pending, RawHeaders, Reply, Request, RouteTable
 
 _log = logging.getLogger(__name__)
+NO_CONTENT = Reply(204, (), b"")
+"""The answer to OPTIONS on any path, as the Go service gives it: no body, so no type of one."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -42,7 +44,9 @@ def create(
         if request.url_rule is not None:
             request.environ[ROUTE_KEY] = _template(request.url_rule.rule)
         if request.method == "OPTIONS":
-            return Response(status=204)
+            return as_response(NO_CONTENT)
+        if request.environ["PATH_INFO"].startswith("//"):  # the router would take it for the path with one slash
+            return as_response(guard.NOT_FOUND)
         if request.path.startswith(guard.PREFIX):
             refused = internal.refuse(raw_headers())
             if refused is not None:

@@ -69,15 +69,16 @@ def _text(value: str) -> str | None:
 
 
 def _groups(text: str) -> tuple[str, ...]:
+    """What is not a JSON array of strings is the bracketed list, if it has the brackets: ``[1]`` is the group ``1``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list) or not all(item is None or isinstance(item, str) for item in value):
         if not (text.startswith("[") and text.endswith("]")):
             return ()
         value = re.split(f"[{SPACE}]+", text[1:-1])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        return ()
-    return tuple(name for name in (item.strip(SPACE) for item in value) if name.strip())
+    return tuple(name for name in ((item or "").strip(SPACE) for item in value) if name.strip())
 
 
 def last_subscription(values: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Durations as the Go service reads and prints them. Pure; every number is whole nanoseconds.
 
-Source of the grammar: Go's ``time.ParseDuration`` and ``time.Duration.String``, plus a count of days (``30d``).
+Source of the grammar: Go's ``time.ParseDuration`` and ``time.Duration.String``, plus a count of days (``30d``), which
+is any decimal number that Go's ``strconv.ParseFloat`` reads: ``1e-3d`` and ``1_0d`` too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _UNITS = {
     "m": MINUTE,
     "h": HOUR,
 }
-_DAYS = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))d", re.ASCII)
+_DECIMAL = r"(?:[0-9](?:_?[0-9])*(?:\.(?:[0-9](?:_?[0-9])*)?)?|\.[0-9](?:_?[0-9])*)(?:[eE][+-]?[0-9](?:_?[0-9])*)?"
+_DAYS = re.compile(rf"([+-]?{_DECIMAL})d", re.ASCII)
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)", re.ASCII)
 _LONGEST_TEXT = 64  # far above any duration that fits, far below what makes big-number arithmetic slow
 
@@ -43,7 +45,7 @@ def parse(text: str) -> int:
         raise ValueError(f"must have at most {_LONGEST_TEXT} characters")
     days = _DAYS.fullmatch(text)
     if days:
-        return _fit(int(Decimal(days[1]) * DAY))
+        return _whole(float(days[1].replace("_", "")) * DAY)
     sign, rest = (-1, text[1:]) if text[0] == "-" else (1, text[1:] if text[0] == "+" else text)
     if rest == "0":
         return 0
@@ -61,9 +63,13 @@ def parse(text: str) -> int:
 
 def from_seconds(number: float) -> int:
     """Nanoseconds of a JSON number of seconds. Raises ValueError for what does not fit."""
-    if isinstance(number, float) and not math.isfinite(number * SECOND):
+    return _whole(number * SECOND)
+
+
+def _whole(nanoseconds: float) -> int:
+    if isinstance(nanoseconds, float) and not math.isfinite(nanoseconds):
         raise ValueError("must be shorter than 292 years")
-    return _fit(int(number * SECOND))
+    return _fit(int(nanoseconds))
 
 
 def _fit(nanoseconds: int) -> int:

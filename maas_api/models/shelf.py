@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from maas_api.kube.objects import Key
 from maas_api.models.encoding import openai
 from maas_api.models.model import Mapped, Omission, Problem
-from maas_api.models.snapshot import Rank, Row, Snapshot, rank
+from maas_api.models.snapshot import Rank, Row, Snapshot, rank, shown
 
 T = TypeVar("T")
 
@@ -101,10 +101,12 @@ class Shelf:
             del self._served_at[prefix], self._by_prefix[prefix]
 
     def _duplicates(self) -> Iterator[Problem]:
-        """One problem for each entry whose id an earlier one has."""
+        """One problem for each entry that another one's id keeps off the listing."""
         for identifier, same in groupby(self._rows, key=lambda row: row.entry.id):
-            first, *others = (row.entry for row in same)
-            for entry in others:
+            rows = list(same)
+            listed = shown(rows)
+            first = rows[0].entry
+            for entry in (row.entry for row in rows if row not in listed):
                 rule = f"is the id of {first.source} {first.origin} already, which is shown instead"
                 yield Problem(f"{entry.source} {entry.origin}", "", "id", rule, repr(identifier))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -45,12 +45,21 @@ def rank(entry: ModelEntry) -> Rank:
     return entry.id, entry.external, entry.created, entry.origin
 
 
+def shown(same: Iterable[Row]) -> list[Row]:
+    """Those rows of one id that are listed: the first, and where that is a MaaSModelRef every other one. Each of these
+    is an entry of its own to its subscriptions, as in the Go service; any other source gives an id one meaning."""
+    first, *others = same
+    if not first.entry.reference:
+        return [first]
+    return [first, *(row for row in others if row.entry.reference)]
+
+
 def _id(row: Row) -> str:
     return row.entry.id
 
 
 class View:
-    """What callers of one scope see: rows in order, one per id."""
+    """What callers of one scope see: rows in order."""
 
     __slots__ = ("_pages", "body", "etag", "rows")
 
@@ -64,7 +73,8 @@ class View:
         """A page in Anthropic's shape and its tag, encoded once per query. Raises ApiError 400 (see ``page``)."""
         found = self._pages.get(query)
         if found is None:
-            body = page([row.entry for row in self.rows], query)
+            # A cursor is an id, so here the first of several with one id stands for all.
+            body = page([next(same).entry for _, same in groupby(self.rows, key=_id)], query)
             found = body, strong_etag(body)
             if len(self._pages) >= MAX_PAGES:
                 self._pages.clear()
@@ -171,9 +181,9 @@ class Snapshot:
         opened = None if scope.references is None else dict(scope.references)
         allowed = [row for row in rows if closed(row.entry, scope, opened) is None]
         for _, same in groupby(allowed, key=_id):
-            row = next(same)
-            labels = opened.get(row.entry.reference) if opened else None
-            yield row._replace(fragment=openai(row.entry, labels)) if labels else row
+            for row in shown(same):
+                labels = opened.get(row.entry.reference) if opened else None
+                yield row._replace(fragment=openai(row.entry, labels)) if labels else row
 
     def _matching(self, patterns: Sequence[str]) -> list[Row]:
         """The rows an allow-list names: exact ids, and prefixes that end in ``*``. Rows are in id order."""

@@ -38,7 +38,6 @@ class View(NamedTuple):
     policies_by_user: Mapping[str, tuple[Policy, ...]]
     policies_by_group: Mapping[str, tuple[Policy, ...]]
     models: Mapping[ModelKey, ModelInfo]
-    by_alias: Mapping[str, tuple[ModelKey, ...]]
     problems: tuple[Problem, ...]
 
     def owned(self, who: Identity) -> list[Subscription]:
@@ -84,13 +83,20 @@ class View(NamedTuple):
             key=lambda pair: (pair[0].name, pair[0].namespace),
         )
 
-    def resolve_model(self, text: str) -> ModelKey | None:
-        """The model that ``namespace/name`` or a resolved alias stands for; None for an alias that two models share."""
-        keys = self.by_alias.get(text, ())
-        if keys:
-            return keys[0] if len(keys) == 1 else None
-        namespace, slash, name = text.partition("/")
-        return ModelKey(namespace, name) if slash and namespace and name else None
+    def find_model(self, subscription: Subscription, text: str) -> ModelRef | None:
+        """The subscription's reference that ``text`` stands for: a MaaSModelRef's ``namespace/name``, else the first
+        whose model's name (the resolved alias) or own bare name it is. None where there is none.
+
+        A name routed by the request's body has no namespace, and may itself contain slashes.
+        """
+        namespace, _, name = text.partition("/")
+        exact = subscription.includes(ModelKey(namespace, name))
+        return exact or next((ref for ref in subscription.models if text in (self.alias(ref.key), ref.key.name)), None)
+
+    def alias(self, key: ModelKey) -> str:
+        """The model's name that the controller resolved, or ``""``."""
+        info = self.models.get(key)
+        return "" if info is None else info.alias
 
 
 class Memo:
@@ -147,7 +153,6 @@ def build(
         policies_by_user=_index((user, item) for item in granted for user in item.users),
         policies_by_group=_index((group, item) for item in granted for group in item.groups),
         models=MappingProxyType({info.key: info for info in infos}),
-        by_alias=_index((info.alias, info.key) for info in infos if info.alias),
         problems=tuple(problems),
     )
 

@@ -17,7 +17,7 @@ def model_ref(ref: ModelRef, view: View) -> dict[str, Any]:
     body: dict[str, Any] = {"name": ref.key.name}
     if info is not None:
         body |= {
-            "model_name": info.model_name,
+            "model_name": info.alias,
             "display_name": info.display_name,
             "description": info.description,
             "source": info.source,
@@ -51,6 +51,10 @@ def for_caller(view: View, who: Identity) -> list[dict[str, Any]]:
 
 
 def for_model(view: View, who: Identity, model: str) -> list[dict[str, Any]]:
-    """The caller's subscriptions, whatever their phase, that refer to a model of this name, in name order."""
-    found = [item for item in view.owned(who) if any(ref.key.name == model for ref in item.models)]
+    """The caller's subscriptions, whatever their phase, that refer to a model of this name which some policy opens to
+    the caller, in name order. All models of such a subscription are told."""
+    authorized = view.authorized(who)
+    found = [
+        item for item in view.owned(who) if any(ref.key.name == model and ref.key in authorized for ref in item.models)
+    ]
     return [entry(item, item.models, view) for item in sorted(found, key=lambda item: item.qualified.split("/")[::-1])]

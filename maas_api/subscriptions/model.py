@@ -105,12 +105,11 @@ class Policy(NamedTuple):
 class ModelInfo(NamedTuple):
     """What a MaaSModelRef says about a model.
 
-    ``model_name`` is the id that clients send; ``source`` is ``external``, ``internal`` or empty; ``alias`` is the
-    controller's resolved alias (``publishers/<namespace>/models/<name>``) or empty.
+    ``source`` is ``external``, ``internal`` or empty; ``alias`` is the model's name as the controller resolved it
+    (``publishers/<namespace>/models/<name>``) or empty.
     """
 
     key: ModelKey
-    model_name: str
     display_name: str
     description: str
     source: str
@@ -160,15 +159,13 @@ def model_info(raw: Raw) -> ModelInfo:
     target = _object(spec, "spec.modelRef", required=True)
     key = ModelKey(_name(metadata, "metadata.namespace"), _name(metadata, "metadata.name"))
     external = target.get("kind") == "ExternalModel"
-    alias = _text(status.get("resolvedModelAlias"))
     annotations = _decoration(metadata.get("annotations"))
     return ModelInfo(
         key=key,
-        model_name=(_text(target.get("name")) if external else alias) or key.name,
         display_name=annotations.get(DISPLAY_NAME, ""),
         description=annotations.get(DESCRIPTION, ""),
         source="external" if external else "internal" if target.get("kind") == "LLMInferenceService" else "",
-        alias=alias,
+        alias=_text(status.get("resolvedModelAlias")),
     )
 
 

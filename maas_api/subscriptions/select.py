@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from maas_api.identity.headers import SPACE, Identity
 from maas_api.subscriptions.directory import Directory, View
 from maas_api.subscriptions.listing import model_ref
-from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, Subscription
+from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, ModelRef, Subscription
 from maas_api.subscriptions.resolve import FAILED_MESSAGE, UNRECONCILED_MESSAGE
 
 NONE_FOUND = "no matching subscription found for user"
@@ -34,7 +34,8 @@ class SelectError(Exception):
 
 
 class Query(NamedTuple):
-    """A question: who calls, the subscription asked for (or empty), the model (``namespace/name``, alias, or empty)."""
+    """A question: who calls, the subscription asked for (or empty), the model (``namespace/name``, its name, its bare
+    name, or empty)."""
 
     who: Identity
     subscription: str
@@ -49,9 +50,9 @@ def answer(directory: Directory, body: bytes) -> dict[str, Any]:
         if view is None:
             # No such kind in this cluster: nobody has a subscription. Not seen yet: nothing may be said.
             raise SelectError("not_found", NONE_FOUND) if directory.known else SelectError("internal_error", UNKNOWN)
-        key = view.resolve_model(query.model) if query.model else None
-        chosen = choose(view, query, key)
-        check_health(chosen, query.model, key)
+        chosen = choose(view, query)
+        ref = view.find_model(chosen, query.model) if query.model else None
+        check_health(chosen, query.model, ref)
     except SelectError as refusal:
         return {
             "error": refusal.code,
@@ -60,7 +61,7 @@ def answer(directory: Directory, body: bytes) -> dict[str, Any]:
             "phase": refusal.phase,
             "ready": False,
         }
-    return success(view, chosen, query.who, key)
+    return success(view, chosen, query.who, None if ref is None else ref.key)
 
 
 def parse(body: bytes) -> Query:
@@ -94,12 +95,12 @@ def _bad(rule: str) -> SelectError:
     return SelectError("bad_request", f"invalid request body: {rule}")
 
 
-def choose(view: View, query: Query, key: ModelKey | None) -> Subscription:
+def choose(view: View, query: Query) -> Subscription:
     """The subscription asked for, or the caller's only candidate. Raises SelectError."""
     if query.subscription:
-        return _requested(view, query, key)
+        return _requested(view, query)
     owned = view.owned(query.who)
-    candidates = [item for item in owned if key and item.includes(key)] if query.model else owned
+    candidates = [item for item in owned if view.find_model(item, query.model)] if query.model else owned
     if not candidates:
         raise SelectError("not_found", NONE_FOUND)
     if len(candidates) > 1:
@@ -107,7 +108,7 @@ def choose(view: View, query: Query, key: ModelKey | None) -> Subscription:
     return candidates[0]
 
 
-def _requested(view: View, query: Query, key: ModelKey | None) -> Subscription:
+def _requested(view: View, query: Query) -> Subscription:
     found = view.named(query.subscription)
     if not found:
         raise SelectError("not_found", NOT_FOUND)
@@ -117,14 +118,14 @@ def _requested(view: View, query: Query, key: ModelKey | None) -> Subscription:
     if len(found) > 1:
         # A key holds the bare name: guessing between two would charge, and open, the wrong one.
         raise SelectError("multiple_subscriptions", AMBIGUOUS)
-    if query.model and not (key and mine[0].includes(key)):
+    if query.model and view.find_model(mine[0], query.model) is None:
         raise SelectError(
             "model_not_in_subscription", f"subscription {query.subscription} does not include model {query.model}"
         )
     return mine[0]
 
 
-def check_health(chosen: Subscription, model: str, key: ModelKey | None) -> None:
+def check_health(chosen: Subscription, model: str, ref: ModelRef | None) -> None:
     """Refuse what the controller does not vouch for.
 
     Without a model (a key is about to be made): reconciled and not Failed. With one (inference): Active, or Degraded
@@ -141,7 +142,6 @@ def check_health(chosen: Subscription, model: str, key: ModelKey | None) -> None
         shown = phase or "unreconciled"
         message = f"subscription is in {shown} phase (allowed: Active, Degraded)"
         raise SelectError("model_unhealthy", message, phase)
-    ref = chosen.includes(key) if key else None
     if phase == DEGRADED and ref and ref.limits and not chosen.enforced.get(ref.key.name, False):
         raise SelectError("model_unhealthy", NOT_ENFORCED, phase)
 

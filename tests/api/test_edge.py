@@ -57,7 +57,20 @@ def test_a_wrong_method_is_405_and_names_the_right_one(client: httpx.Client, met
 
 
 def test_options_is_204_anywhere(client: httpx.Client) -> None:
-    assert client.options("/whatever").status_code == 204
+    for path in ("/whatever", "/health", "/v1/models/some-model"):
+        answer = client.options(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert "content-type" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["//health", "//v1/models", "//v1/api-keys/config", "//internal/v1/api-keys/cleanup"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_second_slash_leads_nowhere(client: httpx.Client, method: str, path: str) -> None:
+    """Whoever guards paths in front of this service must be able to rely on what they begin with."""
+    headers = {"X-MaaS-Internal-Secret": "opens-the-internal-door", "X-MaaS-Username": "a", "X-MaaS-Group": '["g"]'}
+    request = client.build_request(method, client.base_url.copy_with(raw_path=path.encode()), headers=headers)
+    answer = client.send(request)
+    assert (answer.status_code, answer.json()) == (404, {"error": "404 page not found"})
 
 
 def test_a_trailing_slash_redirects(client: httpx.Client) -> None:

@@ -65,9 +65,7 @@ def test_a_caller_lists_what_they_can_use(client: httpx.Client) -> None:
     assert reply.headers["content-type"] == "application/json; charset=utf-8"
 
 
-@pytest.mark.parametrize(
-    ("model", "names"), [("llama", ["failed", "gold"]), ("opt", ["gold"]), ("a/b%2Fc", []), ("unknown", [])]
-)
+@pytest.mark.parametrize(("model", "names"), [("llama", []), ("opt", ["gold"]), ("a/b%2Fc", []), ("unknown", [])])
 def test_a_caller_lists_the_subscriptions_of_a_model(client: httpx.Client, model: str, names: list[str]) -> None:
     reply = client.get(OF_MODEL.format(id=model), headers=ALICE)
     contract.check("GET", OF_MODEL, reply.status_code, reply.json())

@@ -35,6 +35,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     models = [reference("opt"), reference("llama")]
     api.put("maassubscriptions", subscription("gold", users=("alice",), models=models, annotations=described))
     api.put("maassubscriptions", subscription("silver", users=("alice",), models=[reference("opt")]))
+    api.put("maasmodelrefs", model_ref("twin", alias="publishers/llm/models/opt"))
+    api.put("maassubscriptions", subscription("all", users=("alice",), models=[]))
+    api.put("maassubscriptions", subscription("both", users=("carol",), models=[reference("opt"), reference("twin")]))
     api.put("maassubscriptions", subscription("failed", users=("alice",), phase="Failed"))
     api.put("maasauthpolicies", policy("p", "opt", users=("alice",)))
     api.put("configmaps", registry("- {id: gpt, provider: openai}"))
@@ -101,6 +104,25 @@ def test_a_subscription_that_cannot_be_selected_is_refused(
     contract.check("GET", "/v1/models", answer.status_code, answer.json())
     assert (answer.status_code, answer.json()["error"]["message"]) == (403, message)
     assert answer.json()["error"]["type"] == "permission_error"
+
+
+def test_a_subscription_that_refers_to_no_model_is_named_on_every_one(client: httpx.Client) -> None:
+    found = listed(client, ALICE, KEY, {"X-MaaS-Subscription": "all"})
+    assert found.keys() == {"opt", "llama", "secret", "gpt"}
+    assert found["secret"]["subscriptions"] == [{"name": "all"}]
+    assert "subscriptions" not in found["gpt"]
+
+
+def test_two_references_to_one_model_are_two_entries(client: httpx.Client) -> None:
+    """The Go service's entries differ by id, url and owner: each is opened by subscriptions of its own."""
+    headers = {**BOB, "X-MaaS-Username": "carol", **KEY, "X-MaaS-Subscription": "both"}
+    answer = client.get("/v1/models", headers=headers)
+    entries = [entry for entry in answer.json()["data"] if entry["id"] == "publishers/llm/models/opt"]
+    assert [entry["owned_by"] for entry in entries] == ["llm/opt", "llm/twin"]
+    assert all(entry["subscriptions"] == [{"name": "both"}] for entry in entries)
+    page = client.get("/v1/models", headers={**headers, "anthropic-version": "2023-06-01"}).json()
+    ids = [entry["id"] for entry in page["data"]]
+    assert len(ids) == len(set(ids)), "a page's cursors are ids"
 
 
 def test_two_callers_never_share_a_view(client: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maas_api.access.decision import SubscriptionLabel
-from maas_api.access.subscriptions import Visibility
+from maas_api.access.subscriptions import Opened, Visibility
 from maas_api.errors import ApiError
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions.directory import Directory
@@ -34,22 +34,25 @@ SILVER = subscription("silver", users=("alice",), models=[reference("opt")])
 
 def test_a_key_sees_the_models_of_its_subscription_policies_or_not() -> None:
     found = visibility(GOLD, SILVER).restriction(ALICE, "gold", api_key=True)
-    assert found == {"llm/opt": (label("gold"),), "llm/llama": (label("gold"),)}
+    assert found == Opened({"llm/opt": (label("gold"),), "llm/llama": (label("gold"),)})
 
 
 def test_a_platform_user_sees_the_union_of_what_policies_open() -> None:
     failed = subscription("failed", users=("alice",), models=[reference("opt")], phase="Failed")
     found = visibility(SILVER, GOLD, failed).restriction(ALICE, "", api_key=False)
-    assert found == {"llm/opt": (label("gold"), label("silver"))}
+    assert found == Opened({"llm/opt": (label("gold"), label("silver"))})
 
 
 def test_a_platform_user_without_any_subscription_sees_nothing() -> None:
-    assert visibility().restriction(ALICE, "", api_key=False) == {}
+    assert visibility().restriction(ALICE, "", api_key=False) == Opened({})
 
 
-def test_a_subscription_that_refers_to_no_model_restricts_nothing() -> None:
+def test_a_subscription_that_refers_to_no_model_is_named_on_every_one() -> None:
     empty = subscription("empty", users=("alice",), models=[])
-    assert visibility(empty).restriction(ALICE, "empty", api_key=True) is None
+    found = visibility(empty).restriction(ALICE, "empty", api_key=True)
+    assert found is not None
+    assert found.by("llm/opt") == found.by("any/other") == (label("empty"),)
+    assert Opened({}).by("llm/opt") == ()
 
 
 REFUSED = {

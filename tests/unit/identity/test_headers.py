@@ -18,6 +18,9 @@ from maas_api.subscriptions import select
         ('[" a ", "", "b"]', ("a", "b")),
         ("[a b  c]", ("a", "b", "c")),
         ("[a,b c]", ("a,b", "c")),
+        ("[1]", ("1",)),
+        ("[1 true null]", ("1", "true", "null")),
+        ('[null, "a"]', ("a",)),
     ],
 )
 def test_groups_are_a_json_array_or_a_bracketed_list(group: str, expected: tuple[str, ...]) -> None:
@@ -34,7 +37,7 @@ def test_groups_are_a_json_array_or_a_bracketed_list(group: str, expected: tuple
         (["alice"], ["a"], "003"),
         (["alice"], ["[]"], "003"),
         (["alice"], ['[" "]'], "003"),
-        (["alice"], ["[1]"], "003"),
+        (["alice"], ["[null]"], "003"),
         (["alice"], ['{"a":1}'], "003"),
         (["alice"], ['"a"'], "003"),
         (["alice"], ["[" * 100_000], "003"),

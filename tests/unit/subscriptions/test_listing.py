@@ -88,7 +88,7 @@ def test_what_cannot_be_used_now_is_not_listed(hidden: dict[str, Any]) -> None:
     assert listing.for_caller(build([hidden], [POLICY]), ALICE) == []
 
 
-def test_the_subscriptions_of_a_model_are_all_of_the_callers_that_name_it() -> None:
+def test_the_subscriptions_of_a_model_are_all_of_the_callers_that_name_it_and_that_a_policy_opens() -> None:
     view = build(
         [
             subscription("ready", users=("alice",), models=BOTH),
@@ -97,9 +97,10 @@ def test_the_subscriptions_of_a_model_are_all_of_the_callers_that_name_it() -> N
             subscription("without", users=("alice",), models=[reference("opt")]),
             subscription("foreign", users=("bob",), models=BOTH),
         ],
-        [POLICY],
+        [policy("p", "llama", users=("alice",))],
     )
     rows = listing.for_model(view, ALICE, "llama")
-    assert names(rows) == ["elsewhere", "failed", "ready"]
-    assert [ref["name"] for ref in rows[2]["model_refs"]] == ["opt", "llama"], "the models are not filtered here"
+    assert names(rows) == ["failed", "ready"]
+    assert [ref["name"] for ref in rows[1]["model_refs"]] == ["opt", "llama"], "the models are not filtered here"
+    assert listing.for_model(view, ALICE, "opt") == []
     assert listing.for_model(view, ALICE, "llm/llama") == []

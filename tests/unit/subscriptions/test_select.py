@@ -90,7 +90,7 @@ def test_what_the_model_objects_say_is_added() -> None:
             "description": "About OPT",
             "source": "internal",
         },
-        {"model_name": "llama-3", "display_name": None, "description": None, "source": "external"},
+        {"model_name": None, "display_name": None, "description": None, "source": "external"},
     ]
 
 
@@ -99,9 +99,31 @@ def test_a_model_may_be_asked_for_by_its_alias() -> None:
     assert ask([GOLD], models=infos, requestedModel="publishers/llm/models/opt")["resolvedModel"] == "llm/opt"
 
 
-def test_an_alias_of_two_models_stands_for_neither() -> None:
-    infos = (model_ref("opt", alias="same"), model_ref("llama", alias="same"))
-    assert ask([GOLD], models=infos, requestedModel="same")["error"] == "not_found"
+@pytest.mark.parametrize("named", [{}, {"requestedSubscription": "gold"}], ids=["chosen", "named"])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("llm/opt", "llm/opt"),
+        ("opt", "llm/opt"),
+        ("claude/opus-4", "llm/opt"),
+        ("same", "llm/opt"),
+        ("llama", "llm/llama"),
+    ],
+    ids=["its place", "its bare name", "its model's name, with a slash", "of two, the first", "another's bare name"],
+)
+def test_a_model_is_found_by_place_by_its_models_name_and_by_its_bare_name(
+    text: str, found: str, named: dict[str, str]
+) -> None:
+    """What the platform's gateway policy sends is the name out of the request's body."""
+    aliases = ("same", "same") if text == "same" else ("claude/opus-4", "")
+    infos = (model_ref("opt", alias=aliases[0]), model_ref("llama", alias=aliases[1]))
+    assert ask([GOLD], models=infos, requestedModel=text, **named)["resolvedModel"] == found
+
+
+def test_a_bare_name_opens_no_more_than_its_place_does() -> None:
+    elsewhere = subscription("s", users=("alice",), models=[reference("opt", namespace="other")])
+    found = ask([elsewhere], requestedModel="opt")
+    assert (found["resolvedModel"], found["accessAllowed"]) == ("other/opt", False)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +185,10 @@ CHOICES = {
         {"requestedSubscription": "silver", "requestedModel": "other/opt"},
         refusal("model_not_in_subscription", "subscription silver does not include model other/opt"),
     ),
-    "named, the model neither a place nor an alias": (
+    "named, the model of no name there is": (
         [SILVER],
-        {"requestedSubscription": "silver", "requestedModel": "opt"},
-        refusal("model_not_in_subscription", "subscription silver does not include model opt"),
+        {"requestedSubscription": "silver", "requestedModel": "op"},
+        refusal("model_not_in_subscription", "subscription silver does not include model op"),
     ),
     "a bare name in two namespaces": (
         [SILVER, subscription("silver", users=("alice",), namespace="other")],
