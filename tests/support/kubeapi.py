@@ -78,6 +78,7 @@ class KubeApi:
         self.arrivals: Counter[Stage] = Counter()  # requests, and connections while it is down
         self.forbidden = 0
         self.break_connections: Callable[[], None] = lambda: None
+        self.accounts: dict[str, Callable[[str, str, Mapping[str, str]], bool]] = {}  # by token, instead of authorize
         self.closing = False
         self.url = ""
 

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.api.authorizations.append(self.headers.get("Authorization") or "")
         if not self._started():
             return
-        if not self.api.authorize("GET", url.path, query):
+        if not self._authorized("GET", url.path, query):
             self.api.forbidden += 1
             self._status(403)
         elif "secrets" in parts:
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self._started():
             return
         fault = self.api.fault("post", plural, {})
-        if not self.api.authorize("POST", path, {}):
+        if not self._authorized("POST", path, {}):
             self._status(403)
         elif fault is not None:
             self._status(fault.status, fault.retry_after)
@@ -101,6 +101,10 @@ class Handler(BaseHTTPRequestHandler):
         elif stage == "initializing":
             self._status(429, 1, "storage is (re)initializing")
         return stage == "serving"
+
+    def _authorized(self, method: str, path: str, query: Mapping[str, str]) -> bool:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        return self.api.accounts.get(token, self.api.authorize)(method, path, query)
 
     def _discover(self, parts: list[str]) -> None:
         self.api.requests["discover"] += 1

@@ -11,14 +11,23 @@ Right = tuple[str, str, str, str | None, str | None]
 """API group, resource, verb, namespace (None: everywhere), object name (None: any)."""
 
 
-def granted(items: list[Object]) -> set[Right]:
-    """What the bindings among these objects grant, whoever the subject is."""
+def granted(items: list[Object], account: tuple[str, str] | None = None) -> set[Right]:
+    """What the bindings among these objects grant to a service account (namespace, name); without one, to anybody.
+
+    Fails for a binding whose role is not there.
+    """
     found: set[Right] = set()
     for binding in items:
         if binding["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
             continue
-        role = find(items, binding["roleRef"]["kind"], binding["roleRef"]["name"])
+        if account is not None and account not in {(who["namespace"], who["name"]) for who in binding["subjects"]}:
+            continue
         where = binding["metadata"].get("namespace") if binding["kind"] == "RoleBinding" else None
+        reference = binding["roleRef"]
+        place = where if reference["kind"] == "Role" else None
+        role = find(
+            [item for item in items if item["metadata"].get("namespace") == place], reference["kind"], reference["name"]
+        )
         for rule in role["rules"]:
             found |= {
                 (group, resource, verb, where, name)
@@ -59,6 +68,35 @@ def asked(method: str, path: str, query: Mapping[str, str]) -> Right | None:
     selector = query.get("fieldSelector", "")
     name = selector.removeprefix("metadata.name=") if selector.startswith("metadata.name=") else None
     return group, resource, "watch" if query.get("watch") else "list", namespace, name
+
+
+class Cluster:
+    """What has been applied, as an API server keeps it: one object for each kind, namespace and name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str, str], Object] = {}
+
+    def apply(self, items: list[Object]) -> None:
+        """As ``kubectl apply`` does: what is there already is replaced."""
+        self._objects |= {_identity(item): item for item in items}
+
+    def delete(self, items: list[Object]) -> None:
+        """As ``kubectl delete`` does: by kind, namespace and name, whoever applied it. A Namespace takes all in it."""
+        for item in items:
+            self._objects.pop(_identity(item), None)
+            if item["kind"] == "Namespace":
+                gone = [key for key in self._objects if key[1] == item["metadata"]["name"]]
+                for key in gone:
+                    del self._objects[key]
+
+    @property
+    def objects(self) -> list[Object]:
+        """Everything there is."""
+        return list(self._objects.values())
+
+
+def _identity(item: Object) -> tuple[str, str, str]:
+    return item["kind"], item["metadata"].get("namespace") or "", item["metadata"]["name"]
 
 
 class Authorizer:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.kubernetes import PATCHES, ROOT, Object, built, complaints, find, objects
+from maas_api import config
+from maas_api.kube import permissions
+from tests.support.kubernetes import PATCHES, ROOT, Object, built, complaints, environment, find, kubectl, objects
+from tests.support.rbac import granted
 
 OVERLAYS = sorted(folder.name for folder in (PATCHES / "overlays").iterdir() if folder.is_dir())
 SERVING = ["openshift", "istio"]
@@ -75,8 +79,8 @@ def test_selectors_ports_and_references_meet(overlay: str) -> None:
     assert {(ref["name"], ref["port"]) for rule in route["spec"]["rules"] for ref in rule["backendRefs"]} == {
         ("maas-api", 8443)
     }
-    rule = find(items, "DestinationRule", "maas-api-backend-tls")
     where = service["metadata"]["namespace"]
+    rule = find(items, "DestinationRule", f"maas-api-backend-tls.{where}")
     assert rule["spec"]["host"] == f"maas-api.{where}.svc.cluster.local"
     assert rule["metadata"]["namespace"] == route["spec"]["parentRefs"][0]["namespace"]
     assert rule["spec"]["trafficPolicy"]["portLevelSettings"][0]["port"]["number"] == 8443
@@ -195,6 +199,46 @@ def test_only_named_callers_reach_the_service(overlay: str) -> None:
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway["namespace"]}},
         "podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": gateway["name"]}},
     }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_deleting_an_overlay_deletes_no_namespace_and_what_is_shared_bears_the_installations_name(overlay: str) -> None:
+    """A Namespace takes every Secret in it with it; a ClusterRole of a plain name is the other installation's too."""
+    items = objects(f"overlays/{overlay}")
+    own = {place for place, name in names(items, "Role") if name == "maas-api-registry"}
+    for item in items:
+        name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
+        assert item["kind"] not in ("Namespace", "CustomResourceDefinition")
+        assert ".NAMESPACE" not in yaml.safe_dump(item), "the transformer ../../names belongs to every overlay"
+        if namespace is None or (namespace not in own and item["kind"].endswith(("Role", "Binding"))):
+            assert name.endswith(tuple(f".{place}" for place in own)), f"{item['kind']} {name}"
+
+
+SWITCHES = {"inferenceservices": "source_inferenceservices", "maasmodelrefs": "source_maasmodelrefs"}
+
+
+@pytest.mark.parametrize("component", SWITCHES)
+def test_a_switch_comes_with_the_right_that_it_needs(component: str, tmp_path: Path) -> None:
+    """Components that turn on a kind: with one on top, the roles are still exactly what the service uses."""
+    where = {
+        "resources": [os.path.relpath(PATCHES / "base", tmp_path)],
+        "components": [os.path.relpath(PATCHES / "components" / component, tmp_path)],
+        "transformers": ["ns.yaml", os.path.relpath(PATCHES / "names", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(where))
+    (tmp_path / "ns.yaml").write_text((PATCHES / "overlays/istio/namespace-transformer.yaml").read_text())
+    built = kubectl("kustomize", "--load-restrictor", "LoadRestrictionsNone", str(tmp_path))
+    items = list(yaml.safe_load_all(built))
+    assert [complaint for item in items for complaint in complaints(item)] == []
+    chosen = config.load({}, environment(find(items, "Deployment", "maas-api"), tmp_path))
+    assert getattr(chosen, SWITCHES[component]) == "auto"
+    used = {
+        (right.group, right.resource, verb, right.namespace, right.name)
+        for right in permissions.needed(chosen)
+        for verb in right.verbs
+    }
+    assert granted(items) == used
+    assert any(right[1] == component for right in used)
 
 
 def test_the_reader_finds_no_two_objects_of_one_name() -> None:
