@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from flask import Flask
 
 from maas_api.access import assembly as access
+from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
+from maas_api.gateway.lane import Lane
 from maas_api.gateway.local_models import ModelsByPath
 from maas_api.identity import assembly as identity
 from maas_api.identity import tenants
@@ -77,12 +79,13 @@ def build(settings: Settings) -> Service:
     remember_secrets(store_url, settings.internal_secret_file)
     minting = keys.build(settings, store_url, known.resolver, admins)
     checking = validation.build(settings, store_url, minting.store)
-    authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot))
+    lane = Lane()
+    authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot), lane)
 
     Listing(catalog, opened.access).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", checking.validation.route)
-    fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
+    fast.add_prefix(AUTHZ_PREFIX, authorizer.route, body_bytes=JUDGED_BODY_BYTES)
     blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints]
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
@@ -96,6 +99,7 @@ def build(settings: Settings) -> Service:
         AtStart(store_url),
         *minting.background,
         *checking.background,
+        lane,
         *reviews,
     ]
     internal = guard.from_settings(settings)

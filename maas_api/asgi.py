@@ -22,6 +22,7 @@ from typing import Any
 from maas_api import config
 from maas_api.app import Service, build
 from maas_api.edge import bridge, cors, guard, shortcut
+from maas_api.edge.bodies import Bodies, Crowded, Left
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import Shortcut
 from maas_api.edge.web import too_large
@@ -49,6 +50,7 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 FAULT = plain(500, "internal server error").reply()
 INTERNAL_FAULT = Reply(500, (JSON,), b"")
+INTERNAL_BUSY = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 BUSY = plain(503, "the service is busy, try again", headers=(("Retry-After", "1"),)).reply()
 
 QUEUE_SECONDS = 10.0
@@ -73,6 +75,7 @@ class Entry:
         self._service = service
         self._around = around
         self._limit = settings.max_body_bytes
+        self._bodies = Bodies()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="flask")
         self._recorder = Recorder(
             {
@@ -124,29 +127,32 @@ class Entry:
         context = Context(request_id(headers), headers)
         CONTEXT.set(context)  # every request runs in a task of its own, so this ends with it
         span = self._tracing.begin(method, headers) if self._tracing is not None else None
-        body = await _read(receive, headers, self._limit)
-        if body is None:
-            return
-        too_long = len(body) > self._limit
         found = self._service.fast.find(method, scope["path"])
         label = found.label if found is not None else ""
-        try:
-            answer = self._at_once(scope, headers, body, found, too_long=too_long)
-            if not isinstance(answer, Reply):
-                in_flight = metrics.http_in_flight.labels(method_label(method))
-                in_flight.inc()
-                try:
-                    if isinstance(answer, Request):
-                        answer, label = await self._flask(answer, scope)
-                    else:
-                        answer = await self._mailbox.settle(answer)
-                finally:
-                    in_flight.dec()
-        except Exception:
-            _log.exception("request failed", extra={"method": method})
-            # Under /internal without a body: Authorino takes whatever parses for a verdict and remembers it.
-            answer = INTERNAL_FAULT if scope["path"].startswith(guard.PREFIX) else FAULT
-        close = too_long or self._service.readiness.draining
+        limit = self._limit if found is None else found.body_bytes or self._limit
+        with self._bodies.of(receive, headers, limit) as body:
+            try:
+                answer = self._at_once(scope, headers, await body.read(), found, too_long=body.unread)
+                if not isinstance(answer, Reply):
+                    in_flight = metrics.http_in_flight.labels(method_label(method))
+                    in_flight.inc()
+                    try:
+                        if isinstance(answer, Request):
+                            answer, label = await self._flask(answer, scope)
+                        else:
+                            answer = await self._mailbox.settle(answer)
+                    finally:
+                        in_flight.dec()
+            except Left:
+                return
+            except Crowded:
+                metrics.refusals.labels("body").inc()
+                answer = INTERNAL_BUSY if scope["path"].startswith(guard.PREFIX) else BUSY
+            except Exception:
+                _log.exception("request failed", extra={"method": method})
+                # Under /internal without a body: Authorino takes whatever parses for a verdict and remembers it.
+                answer = INTERNAL_FAULT if scope["path"].startswith(guard.PREFIX) else FAULT
+        close = body.unread or self._service.readiness.draining
         standing = (*self._standing, (REQUEST_ID, context.id))
         if self._cors:
             answer = cors.allow(method, headers, answer)
@@ -174,7 +180,7 @@ class Entry:
                 return refused
         query = scope["query_string"]
         target = path if not query else f"{path}?{query.decode('latin-1')}"
-        request = Request(scope["method"], path, target, headers, b"" if too_long else body)
+        request = Request(scope["method"], path, target, headers, body)
         if found is not None:
             return found.route(request)
         return too_large(self._limit) if too_long else request
@@ -241,29 +247,6 @@ class Entry:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-async def _read(receive: Receive, headers: RawHeaders, limit: int) -> bytes | None:
-    """The request's body, or more than ``limit`` bytes of it where it is too long; None when the client left."""
-    for name, value in headers:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            return bytes(limit + 1)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body
-    parts, size = [body], len(body)
-    while size <= limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if not message.get("more_body", False):
-            break
-    return b"".join(parts)
 
 
 async def _respond(send: Send, reply: Reply, standing: tuple[tuple[bytes, bytes], ...], *, close: bool) -> None:

@@ -153,7 +153,7 @@ class Settings:
     threads: int = option("8", "WEB_THREADS", SERVER, "Threads per worker for everything that is not the hot path.", _integer(1, 256))
     keep_alive: int = option("120", "KEEP_ALIVE_SECONDS", SERVER, "Seconds an idle connection stays open. Keep it above the caller's own (Envoy and Authorino: 90).", _integer(1, 3600))
     graceful_timeout: int = option("15", "GRACEFUL_TIMEOUT_SECONDS", SERVER, "Seconds that requests in flight get after SIGTERM.", _integer(1, 600))
-    max_body_bytes: int = option("1048576", "MAX_BODY_BYTES", SERVER, "Largest request body accepted.", _integer(1024, 64 * 1024 * 1024))
+    max_body_bytes: int = option("131072", "MAX_BODY_BYTES", SERVER, "Largest request body of the API; the gateway's questions have a bound of their own.", _integer(1024, 64 * 1024 * 1024))
     max_connections: int = option("2000", "MAX_CONNECTIONS", SERVER, "Connections one worker serves at once; the next ones get 503.", _integer(1, 1_000_000))
     max_header_bytes: int = option("65536", "MAX_HEADER_BYTES", SERVER, "Largest request line and headers together.", _integer(4096, 1024 * 1024))
     header_timeout_seconds: float = option("5", "HEADER_TIMEOUT_SECONDS", SERVER, "Seconds a client has to send a request's headers, from their first byte.", _seconds(0.05, 600))

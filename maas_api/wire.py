@@ -106,6 +106,8 @@ class Found(NamedTuple):
 
     route: FastRoute
     label: str
+    body_bytes: int = 0
+    """Largest body it reads; 0 for the service's own limit."""
 
 
 class RouteTable:
@@ -119,9 +121,9 @@ class RouteTable:
         """Answer exactly this method and path."""
         self._exact[(method, path)] = Found(route, path)
 
-    def add_prefix(self, prefix: str, route: FastRoute) -> None:
+    def add_prefix(self, prefix: str, route: FastRoute, *, body_bytes: int = 0) -> None:
         """Answer every method on every path that starts with ``prefix``."""
-        self._prefixes.append((prefix, Found(route, f"{prefix.rstrip('/')}/*path")))
+        self._prefixes.append((prefix, Found(route, f"{prefix.rstrip('/')}/*path", body_bytes)))
 
     def find(self, method: str, path: str) -> Found | None:
         """The route for a request, or None: then the framework answers (404, 405 and everything slower)."""
@@ -137,6 +139,6 @@ class RouteTable:
         """Every exact route, for the framework's adapter."""
         return [(method, path, found.route) for (method, path), found in self._exact.items()]
 
-    def prefixes(self) -> list[tuple[str, FastRoute]]:
+    def prefixes(self) -> list[tuple[str, Found]]:
         """Every prefix route, for the framework's adapter."""
-        return [(prefix, found.route) for prefix, found in self._prefixes]
+        return list(self._prefixes)

@@ -7,11 +7,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from maas_api.body import marks_beyond
 from maas_api.providers import Provider
 
 JUDGED_BODY_BYTES = 1024 * 1024
 """How much of a request's body the gateway shows to the authorizer, to find the model's name."""
 
+
+MARKS_JUDGED = 20_000
+"""Strings and punctuation marks of a body in which the model is looked for: a long conversation with a hundred tools
+has half of it. Parsing that takes about ten milliseconds, in which no other thread runs."""
 
 _ALTERNATIVES = ("models", "fallbacks")
 """Fields in which OpenAI-compatible routers (OpenRouter, LiteLLM) take further models to run instead."""
@@ -46,6 +51,12 @@ def model_in_body(body: bytes, *, partial: bool) -> str:
     if partial or len(body) >= JUDGED_BODY_BYTES:
         raise NotJudgeable(
             "this API key is limited to certain models, and the request is too large to find its model in it",
+            too_large=True,
+        )
+    if marks_beyond(body, MARKS_JUDGED):
+        raise NotJudgeable(
+            "this API key is limited to certain models, and a body of more than "
+            f"{MARKS_JUDGED} strings and punctuation marks is too large to find its model in it",
             too_large=True,
         )
     try:

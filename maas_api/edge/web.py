@@ -36,8 +36,9 @@ def create(
         app.register_blueprint(blueprint)
     for method, path, route in fast.exact():
         app.add_url_rule(path, f"fast:{method}:{path}", _view(route), methods=[method])
-    for prefix, route in fast.prefixes():
-        app.add_url_rule(f"{prefix}<path:_rest>", f"fast:{prefix}", _view(route), methods=list(_METHODS))
+    for prefix, found in fast.prefixes():
+        view = _view(found.route, found.body_bytes)
+        app.add_url_rule(f"{prefix}<path:_rest>", f"fast:{prefix}", view, methods=list(_METHODS))
 
     @app.before_request
     def _first() -> Response | None:
@@ -83,8 +84,10 @@ def as_response(reply: Reply) -> Response:
     return response
 
 
-def _view(route: FastRoute) -> Callable[..., Response]:
+def _view(route: FastRoute, body_bytes: int = 0) -> Callable[..., Response]:
     def view(**_parts: str) -> Response:
+        if body_bytes:
+            request.max_content_length = body_bytes
         answer = route(
             Request(request.method, request.path, request.full_path.rstrip("?"), raw_headers(), request.get_data())
         )

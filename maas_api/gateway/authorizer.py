@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from maas_api import errors
 from maas_api.access.allowlist import permits
 from maas_api.access.requested import NotJudgeable, model_in_body, requested_model
+from maas_api.gateway.lane import Busy
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import TokenSource
@@ -36,6 +37,11 @@ KEY_PREFIX = "sk-oai-"
 TOKEN_DEADLINE = 0.9
 """Seconds a token review may take; gateways give up after a second or two."""
 
+READ_AT_ONCE_BYTES = 4096
+"""A body of a limited key's request up to this length is parsed in the event loop, at a millisecond at most."""
+BODY_DEADLINE = 1.5
+"""Seconds a longer one may wait for its turn."""
+
 _PARTIAL = b"x-envoy-auth-partial-body"
 _REMOVE = b"x-envoy-auth-headers-to-remove"
 _RUN_NOTHING = ("GET", "HEAD")
@@ -43,6 +49,12 @@ _RUN_NOTHING = ("GET", "HEAD")
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="maas-api"'),)
 T = TypeVar("T")
 _IDENTITY = (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
+
+
+class BodyLane(Protocol):
+    """Does work off the event loop, in its owner's turn. Raises Busy."""
+
+    def submit(self, owner: str, work: Callable[[], Reply]) -> Future[Reply]: ...
 
 
 class KeyCheck(Protocol):
@@ -60,8 +72,9 @@ LocalModels = Callable[[str], Collection[str]]
 class Authorizer:
     """Answers the gateway. Never blocks: what must be looked up is answered by a future."""
 
-    def __init__(self, keys: KeyCheck, tokens: TokenSource, models: LocalModels) -> None:
+    def __init__(self, keys: KeyCheck, tokens: TokenSource, models: LocalModels, lane: BodyLane) -> None:
         self._keys = keys
+        self._lane = lane
         self._tokens = tokens
         self._models = models
 
@@ -72,13 +85,23 @@ class Authorizer:
             return credential
         if credential.startswith(KEY_PREFIX):
             verdict = self._keys.check(credential)
-            return _settle(verdict, lambda known: self._judge_key(request, known, credential), self._keys.deadline)
+            deadline = self._keys.deadline if len(request.body) <= READ_AT_ONCE_BYTES else BODY_DEADLINE
+            return _settle(verdict, lambda known: self._judge_key(request, known, credential), deadline)
         user = self._tokens.lookup(credential)
         return _settle(user, lambda known: self._judge_user(request, known, credential), TOKEN_DEADLINE)
 
-    def _judge_key(self, request: Request, verdict: Verdict, credential: str) -> Reply:
+    def _judge_key(self, request: Request, verdict: Verdict, credential: str) -> Reply | Future[Reply]:
         if not verdict.valid:
             return _denied(f"The API key is not accepted: {verdict.reason}")
+        if verdict.models is None or len(request.body) <= READ_AT_ONCE_BYTES:
+            return self._judge_body(request, verdict, credential)
+        try:
+            return self._lane.submit(verdict.key_id, lambda: self._judge_body(request, verdict, credential))
+        except Busy:
+            return _BUSY
+
+    def _judge_body(self, request: Request, verdict: Verdict, credential: str) -> Reply:
+        """A valid key's request. With an allow-list the body may have to be parsed, which takes time."""
         if verdict.models is not None:
             refused = self._outside_allow_list(request, verdict.models)
             if refused is not None:
@@ -187,19 +210,42 @@ _UNAVAILABLE = errors.sdk(
 ).reply()
 
 
-def _settle(answer: T | Future[T], judge: Callable[[T], Reply], deadline: float) -> Reply | Pending:
+_BUSY = errors.sdk(
+    503, "Too many large requests of this API key at once; try again", code="busy", headers=(("Retry-After", "1"),)
+).reply()
+
+
+def _settle(answer: T | Future[T], judge: Callable[[T], Reply | Future[Reply]], deadline: float) -> Reply | Pending:
     """Judge an answer that is there, or promise to."""
     if not isinstance(answer, Future):
-        return judge(answer)
+        judged = judge(answer)
+        if not isinstance(judged, Future):
+            return judged
+        promised = Promise()
+        judged.add_done_callback(lambda known: _keep(promised, known))
+        return Pending(promised, deadline, _UNAVAILABLE)
     promised = Promise()
 
     def done(known: Future[T]) -> None:
         try:
-            reply = judge(known.result())
+            judged = judge(known.result())
         except Exception as fault:  # whatever went wrong, the request does not pass
-            _log.warning("a credential could not be checked", extra={"fault": type(fault).__name__})
-            reply = _UNAVAILABLE
-        promised.settle(reply)
+            promised.settle(_unknown(fault))
+            return
+        if isinstance(judged, Future):
+            judged.add_done_callback(lambda later: _keep(promised, later))
+        else:
+            promised.settle(judged)
 
     answer.add_done_callback(done)
     return Pending(promised, deadline, _UNAVAILABLE)
+
+
+def _keep(promised: Promise, judged: Future[Reply]) -> None:
+    fault = judged.exception()
+    promised.settle(judged.result() if fault is None else _unknown(fault))
+
+
+def _unknown(fault: BaseException) -> Reply:
+    _log.warning("a credential could not be checked", extra={"fault": type(fault).__name__})
+    return _UNAVAILABLE

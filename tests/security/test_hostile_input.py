@@ -175,7 +175,7 @@ def test_a_request_id_cannot_inject_a_header(client: httpx.Client, base: str) ->
 BOMBS = {
     "deep lists": b"[" * 100_000,
     "deep and closed": b"[" * 50_000 + b"]" * 50_000,
-    "deep objects": b'{"a":' * 50_000,
+    "deep objects": b'{"a":' * 20_000,
     "deep inside a known field": b'{"name":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
     "a long integer": b'{"name":"x","expiresIn":' + b"9" * 100_000 + b"}",
     "a long exponent": b'{"name":"x","expiresIn":1e' + b"9" * 1000 + b"}",

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from maas_api import providers
+from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.app import build
 from maas_api.config import load
 from maas_api.demo.certificates import Authority
@@ -24,6 +25,7 @@ from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Answer, Simulator
 from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
+from maas_api.gateway.lane import Lane
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.identity.headers import Identity
 from maas_api.validation.verdict import NOT_FOUND, REVOKED_OR_EXPIRED, Verdict, accepted
@@ -119,14 +121,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         secret_file.write_text(internal_secret)
         flags = {"internal_secret_file": str(secret_file), "kubernetes": "off", "sqlite_path": str(folder / "maas.db")}
         service = build(load(flags, {}))
-        asked = authorizer.Authorizer(known, tokens, _models_at)
+        lane = Lane()
+        lane.start()
+        stack.callback(lane.stop)
+        asked = authorizer.Authorizer(known, tokens, _models_at, lane)
 
         def ask(request: Request) -> object:
             questions.append(request)
             return asked.route(request)
 
         fast = RouteTable()
-        fast.add_prefix(authorizer.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's own answer
+        of_route = JUDGED_BODY_BYTES
+        fast.add_prefix(authorizer.PREFIX, ask, body_bytes=of_route)  # type: ignore[arg-type]  # the authorizer's answer
         fast.add("GET", "/v1/api-keys/echo", _echo)
         base = stack.enter_context(serving(dataclasses.replace(service, fast=fast, background=())))
 

@@ -46,13 +46,20 @@ def test_the_path_names_the_model_where_the_provider_has_it_there() -> None:
         b'{"model":"a"}{"model":"b"}',
         b"\x1f\x8b\x08gzip",
         b"--boundary\r\nContent-Disposition: form-data",
-        b"[" * 100_000,
+        b"[" * 10_000,
     ],
 )
 def test_a_body_that_can_be_read_in_two_ways_or_none_is_refused(body: bytes) -> None:
     with pytest.raises(NotJudgeable) as caught:
         judge(body)
     assert not caught.value.too_large
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"{" + b'"":0,' * 20_000 + b'"model":"a"}'], ids=["depth", "pairs"])
+def test_a_body_that_would_take_long_to_parse_is_not_parsed(body: bytes) -> None:
+    with pytest.raises(NotJudgeable, match="20000 strings and punctuation marks") as caught:
+        judge(body)
+    assert caught.value.too_large
 
 
 @pytest.mark.parametrize(

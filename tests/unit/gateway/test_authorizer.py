@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maas_api.gateway.authorizer import PREFIX, TOKEN_DEADLINE, Authorizer
+from maas_api.gateway.authorizer import BODY_DEADLINE, PREFIX, TOKEN_DEADLINE, Authorizer
+from maas_api.gateway.lane import Busy
 from maas_api.identity.headers import Identity
 from maas_api.validation.verdict import Verdict, accepted, refused
 from maas_api.wire import Pending, Reply, Request
@@ -60,6 +63,26 @@ class Tokens:
         return self.answer
 
 
+class Queued:
+    """A lane whose work waits until the test does it."""
+
+    def __init__(self, room: int = 1) -> None:
+        self.room = room
+        self.owners: list[str] = []
+        self.work: list[tuple[Future[Reply], Callable[[], Reply]]] = []
+
+    def submit(self, owner: str, work: Callable[[], Reply]) -> Future[Reply]:
+        if not self.room:
+            raise Busy
+        self.owners.append(owner)
+        self.work.append((Future(), work))
+        return self.work[-1][0]
+
+    def do(self) -> None:
+        for future, work in self.work:
+            future.set_result(work())
+
+
 def ask(
     answer: Verdict | Future[Any] | None = None,
     *,
@@ -68,11 +91,13 @@ def ask(
     method: str = "POST",
     headers: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {KEY}"),),
     body: bytes = b"",
+    lane: Queued | None = None,
 ) -> Reply | Pending:
     authorizer = Authorizer(
         Keys(known() if answer is None else answer),
         tokens or Tokens(),
         lambda asked: {"facebook/opt", "opt"} if asked.startswith("/llm/opt/") else (),
+        lane or Queued(),
     )
     lines = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     return authorizer.route(Request(method, PREFIX + path, PREFIX + path, lines, body))
@@ -233,3 +258,41 @@ class TestRefused:
         partial = (("authorization", f"Bearer {KEY}"), ("x-envoy-auth-partial-body", "true"))
         assert now(ask(listed, path=path, headers=partial, body=b'{"model":"gpt-4o"}')).status == 413
         assert now(ask(known(), path=path, headers=partial, body=b"x")).status == 200
+
+
+class TestLongBodies:
+    LONG = json.dumps({"model": "gpt-x", "messages": "a" * 5000}).encode()
+    OPENAI = "/external/openai/v1/chat/completions"
+
+    @pytest.mark.parametrize(("models", "status"), [(("gpt-x",), 200), (("other",), 403)])
+    @pytest.mark.parametrize("remembered", [True, False])
+    def test_a_long_body_of_a_limited_key_is_judged_off_the_loop(
+        self, models: tuple[str, ...], status: int, remembered: bool
+    ) -> None:
+        lane, looked_up = Queued(), Future[Any]()
+        answer = ask(known(models=models) if remembered else looked_up, path=self.OPENAI, body=self.LONG, lane=lane)
+        assert isinstance(answer, Pending)
+        if not remembered:
+            looked_up.set_result(known(models=models))
+        assert answer.timeout == BODY_DEADLINE
+        assert lane.owners == ["id"]
+        lane.do()
+        assert answer.promise.result(0).status == status
+
+    def test_nobody_else_s_body_is_looked_at(self) -> None:
+        lane = Queued(room=0)
+        assert now(ask(known(), path=self.OPENAI, body=self.LONG, lane=lane)).status == 200
+
+    def test_a_key_with_too_many_of_them_at_once_is_told_to_try_again(self) -> None:
+        reply = now(ask(known(models=("gpt-x",)), path=self.OPENAI, body=self.LONG, lane=Queued(room=0)))
+        assert (reply.status, lines(reply)["retry-after"]) == (503, "1")
+
+    def test_a_body_made_to_take_long_is_refused_by_its_looks(self) -> None:
+        body = b"{" + b'"":0,' * 170_000 + b'"model":"gpt-x"}'
+        lane = Queued()
+        answer = ask(known(models=("gpt-x",)), path=self.OPENAI, body=body, lane=lane)
+        assert isinstance(answer, Pending)
+        begun = time.process_time()
+        lane.do()
+        assert time.process_time() - begun < 0.1, "parsing it took half a second"
+        assert answer.promise.result(0).status == 413
