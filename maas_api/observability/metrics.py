@@ -109,10 +109,6 @@ watch_contact = Gauge(
     ("source",),
     across="min",
 )
-watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in a worker's memory.", ("kind",), across="max")
-manifest_errors = Counter(
-    "maas_api_manifest_errors_total", "Times a manifest file could not be taken; its last good state stays."
-)
 watch_relists = Counter("maas_api_watch_relists_total", "Full lists of a kind of object.", ("source",))
 watch_restarts = Counter("maas_api_watch_restarts_total", "Watches that ended with an error.", ("source",))
 watch_objects = Gauge("maas_api_watch_objects", "Objects of a kind in memory.", ("source",), across="max")

@@ -95,6 +95,27 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert rule["annotations"]["summary"]
 
 
+def sections() -> dict[str, str]:
+    """The runbook's sections by their headings, in order."""
+    page = (FOLDER.parents[1] / "docs" / "runbook.md").read_text()
+    _, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part for part in parts}
+
+
+def test_the_runbook_has_one_heading_for_each_alert_in_their_order() -> None:
+    assert list(sections()) == [rule["alert"] for rule in rules()]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_leads_to_its_steps_and_they_are_about_what_it_measures(rule: dict[str, Any]) -> None:
+    assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    steps = sections()[rule["alert"]]
+    assert "**Effect.**" in steps
+    assert "**Do.**" in steps
+    for name in re.findall(r"\bmaas_api_\w+", rule["expr"]):
+        assert re.sub(r"_(bucket|sum|count)$", "", name) in steps
+
+
 def test_panels_have_places_of_their_own() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in dashboard()["panels"]:
