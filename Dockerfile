@@ -12,7 +12,7 @@ COPY pyproject.toml README.md ./
 COPY requirements ./requirements
 COPY image ./image
 COPY maas_api ./maas_api
-ENV UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
+ENV PIP_NO_CACHE_DIR=1
 RUN ./image/install.sh /opt/maas-api
 
 # The last stage: the base, the installed files, nothing that was needed to make them.

@@ -65,7 +65,7 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
     try:
         from maas_api.demo.stack import Stack  # needs the optional parts, which only this command uses
     except ModuleNotFoundError as fault:
-        raise click.ClickException(f"{fault.name} is not installed: pip install 'maas-api[demo]'") from None
+        raise click.ClickException(f"{fault.name} is not installed: in the checkout, pip install '.[demo]'") from None
     logging.getLogger("maas_api").addHandler(logging.NullHandler())  # what is found wrong is told by the demo itself
     for number in _ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays nohup

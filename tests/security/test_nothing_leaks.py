@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import grpc
 import httpx
 import pytest
 import yaml
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from maas_api.keys.format import hash_key
+from tests.support.collector import Collector, collector
 from tests.support.contract import document
 from tests.support.process import USER, Running, running
 from tests.support.wait import until
@@ -25,37 +23,21 @@ TOKEN = "platform-token-of-alice-0123456789"
 PROVIDER = "sk-ant-" + "api03-" + "Qw3" * 20
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps every exported batch as bytes."""
-
-    def __init__(self) -> None:
-        self.received: list[bytes] = []
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name for it
-        self.received.append(request.SerializeToString())
-        return trace_service_pb2.ExportTraceServiceResponse()
+@pytest.fixture(scope="module")
+def traces() -> Iterator[Collector]:
+    with collector() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[tuple[Collector, int]]:
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    found = Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(found, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield found, port
-    server.stop(0)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, collector: tuple[Collector, int]) -> Iterator[Running]:
+def service(tmp_path_factory: pytest.TempPathFactory, traces: Collector) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("leaks")
     tokens = folder / "tokens.yaml"
     tokens.write_text(yaml.safe_dump([{"token": TOKEN, "username": "alice", "groups": ["users"]}]))
     flags = (
         "--workers", "1", "--log-level", "debug", "--access-log-sample", "1", "--tokens-file", str(tokens),
         "--last-used-flush-seconds", "0.1",
-        "--otel-exporter-otlp-endpoint", f"http://127.0.0.1:{collector[1]}", "--otel-exporter-otlp-insecure",
+        "--otel-exporter-otlp-endpoint", f"http://127.0.0.1:{traces.port}", "--otel-exporter-otlp-insecure",
     )  # fmt: skip
     with running(folder, *flags) as started:
         yield started
@@ -112,7 +94,7 @@ class Out(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def out(service: Running, collector: tuple[Collector, int]) -> Out:
+def out(service: Running, traces: Collector) -> Out:
     minted = httpx.post(service.url + "/v1/api-keys", json={"name": "leaks"}, headers=USER).json()
     key, key_hash = minted["key"], hash_key(minted["key"])
     assert key_hash is not None
@@ -122,7 +104,7 @@ def out(service: Running, collector: tuple[Collector, int]) -> Out:
     until(lambda: service.metric("maas_api_http_requests_total") > 500, what="the drive was counted")
     page = httpx.get(f"http://127.0.0.1:{service.metrics_port}/metrics").content
     assert service.stop() == 0
-    places = {"metrics": page, "log": service.output.read_bytes(), "traces": b"".join(collector[0].received)}
+    places = {"metrics": page, "log": service.output.read_bytes(), "traces": b"".join(traces.received)}
     places |= {path.name: path.read_bytes() for path in service.output.parent.glob("keys.db*")}
     half = key.partition("_")[2]
     secrets = {"key": key, "secret half": half, "hash": key_hash, "token": TOKEN, "provider key": PROVIDER}

@@ -34,7 +34,7 @@ def test_a_missing_optional_part_is_named_with_its_remedy(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "trustme", None)
     done = CliRunner().invoke(main, ["demo"])
     assert done.exit_code == 1
-    assert "trustme is not installed: pip install 'maas-api[demo]'" in done.output
+    assert "trustme is not installed: in the checkout, pip install '.[demo]'" in done.output
 
 
 def test_real_calls_go_only_to_providers_whose_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,3 +257,15 @@ def test_a_default_that_is_quoted_is_the_default(page: str, variable: str, defau
     field = next(field for field in dataclasses.fields(Settings) if field.metadata["env"] == variable)
     assert field.metadata["default"] == default
     assert re.search(rf"`{variable}`(?:: | \(){default}\b", TEXTS[page])
+
+
+def test_nothing_tells_a_reader_to_install_this_by_name() -> None:
+    """The name of the command belongs to another project on the public index: install from a checkout or the image."""
+    told = [
+        (str(path.relative_to(ROOT)), found)
+        for pattern in ("*.md", "docs/*.md", "maas_api/**/*.py")
+        for path in ROOT.glob(pattern)
+        for found in re.findall(r"pip install [^\n`]*", path.read_text())
+    ]
+    assert told
+    assert [one for one in told if not re.match(r"pip install '?\.\[", one[1])] == []
