@@ -72,7 +72,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
         self._install_sigquit_handler()
         server.on_started = lambda: (self._shared.folder / _SERVED).touch()
         try:
-            await server.serve(sockets=self.sockets)
+            # gunicorn wraps its sockets: uvloop would close the wrapper after the descriptor, and say that it failed.
+            await server.serve(sockets=[wrapper.sock for wrapper in self.sockets])
         except SystemExit:
             self._give_up()
         finally:
@@ -129,6 +130,12 @@ class DrainingServer(Server):
         """Start, and leave a note that it went well."""
         await super().startup(sockets)
         self.on_started()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Stop in order. uvicorn would then die by the signal it was sent, and a Ctrl-C would end in a warning about
+        every worker; where the start was not finished it still does, for there is nothing to stop in order."""
+        await super().shutdown(sockets)
+        self._captured_signals.clear()
 
     async def on_tick(self, counter: int) -> bool:
         """Asked ten times a second whether to go on."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.process import USER, Running, free_port, mint, running
@@ -170,6 +170,28 @@ def _alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def test_a_ctrl_c_ends_it_without_a_warning(tmp_path: Path) -> None:
+    """The terminal sends SIGINT to the master and the workers alike."""
+    with running(tmp_path, "--workers", "2") as service:
+        for pid in service.workers():
+            os.kill(pid, signal.SIGINT)
+        assert service.stop(signal.SIGINT) == 0
+        lines = [json.loads(line) for line in service.log().splitlines()]
+    assert [line for line in lines if line["level"] != "info" or "rror" in line["message"]] == []
+
+
+def serving(folder: Path) -> list[int]:
+    """Every process of a service over ``folder``: workers are forks, they keep their master's command line."""
+    return [
+        each.pid for each in psutil.process_iter(["cmdline"]) if str(folder / "keys.db") in (each.info["cmdline"] or ())
+    ]
+
+
+def test_a_service_over_a_folder_is_found_by_its_command_line(tmp_path: Path) -> None:
+    with running(tmp_path, "--workers", "2") as service:
+        assert set(serving(tmp_path)) == {service.process.pid, *service.workers()}
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -187,7 +209,7 @@ def test_a_wrong_configuration_is_refused_with_one_sentence(
         said = service.log()
     assert sentence in said
     assert "Traceback" not in said
-    assert not subprocess.run(["pgrep", "-P", str(service.process.pid)], capture_output=True, check=False).stdout
+    assert serving(tmp_path) == []
 
 
 def test_the_metrics_port_can_be_turned_off(tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Anthropic's Messages endpoint in the shapes of its API reference."""
