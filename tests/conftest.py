@@ -1,11 +1,13 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and the last line of a run that skipped something for want of definitions."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.crds import WITHOUT
 from tests.support.postgres import PostgresServer
 
 
@@ -15,3 +17,19 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.stop()
+
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what was skipped for want of definitions (the controller hears of every worker's tests)."""
+    if report.skipped and WITHOUT in str(report.longrepr):
+        _skipped.append(report.nodeid)
+
+
+def pytest_unconfigure() -> None:
+    """Say it last, where it is read."""
+    if _skipped and "PYTEST_XDIST_WORKER" not in os.environ:
+        said = f"{len(_skipped)} tests were skipped: {WITHOUT}. tests/README.md says where to get them."
+        print(said)  # noqa: T201 -- pytest's own lines are over

@@ -1,8 +1,8 @@
 """The platform's custom resource definitions, applied as an API server applies them: schema, defaults, CEL rules.
 
 The definitions are read from the folder named by the environment variable ``MAAS_CRDS``; a test that needs them
-skips, saying so, where it is unset. A field the schema does not know is an error here (the API server would drop it,
-which in a manifest is a typing mistake).
+skips, saying so, where it is unset (tests/README.md says where to get them). A field the schema does not know is an
+error here (the API server would drop it, which in a manifest is a typing mistake).
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ import yaml
 
 Schema = dict[str, Any]
 
+WITHOUT = "MAAS_CRDS does not name a folder of custom resource definitions"
+"""Why a test was skipped that needs them."""
+
 
 def folder() -> Path:
     """Where the definitions are. Skips the calling test where they are not."""
     where = os.environ.get("MAAS_CRDS", "")
     if not where:
-        pytest.skip("MAAS_CRDS does not name the folder of custom resource definitions")
+        pytest.skip(WITHOUT)
     return Path(where)
 
 
