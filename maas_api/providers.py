@@ -102,8 +102,19 @@ CREDENTIAL_HEADERS = tuple(dict.fromkeys(("authorization", *(entry.credential_he
 """Headers in which a client may carry its MaaS key, in the order they are looked at: each SDK sends the one its
 provider wants. All of them are removed before a request reaches a model."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SERVICE_SUFFIX = "-external"
+"""What follows a provider's name in that of the Service that stands for it in a cluster."""
+MAX_NAME = 63 - len(SERVICE_SUFFIX)
+NAME_RULE = f"must be 1 to {MAX_NAME} lower-case letters, digits and inner hyphens, a letter first"
+"""A Service's name is an RFC 1035 label of 63 characters at the most; the API server checks it, so we do before."""
+
+_NAME = re.compile(rf"(?=.{{1,{MAX_NAME}}}$)[a-z]([a-z0-9-]*[a-z0-9])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
+
+
+def is_name(text: str) -> bool:
+    """Whether a provider can be called that: in the registry, in a path, and as a part of names in a cluster."""
+    return _NAME.fullmatch(text) is not None
 
 
 def entry_for(name: str) -> Provider:
@@ -117,8 +128,8 @@ def provider(name: str, *, host: str = "", port: int | None = None) -> Provider:
     A name without an entry is an OpenAI-compatible server, and then needs a host. Raises UnknownProvider for that,
     for a name that cannot stand in a path, and for a host that is not one.
     """
-    if not _NAME.fullmatch(name):
-        raise UnknownProvider(f"provider {name!r}: must be 1 to 63 lower-case letters, digits and inner hyphens")
+    if not is_name(name):
+        raise UnknownProvider(f"provider {name!r}: {NAME_RULE}")
     if host and not _HOST.fullmatch(host):
         raise UnknownProvider(f"provider {name!r}: host {host!r} is not a host name or IPv4 address")
     entry = entry_for(name)

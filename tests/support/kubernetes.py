@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -77,16 +78,32 @@ def complaints(manifest: Mapping[str, Any]) -> list[str]:
     """Why an API server would refuse (or silently cut) this manifest, empty when it would take it as it is.
 
     Built-in kinds: Kubernetes' own schemas of each release in VERSIONS, unknown fields refused, from the package
-    kubernetes-validate. Custom kinds: the definitions in the folder that ``MAAS_CRDS`` names (skips without it).
+    kubernetes-validate, and the rule of their names, which is in no schema. Custom kinds: the definitions in the folder
+    that ``MAAS_CRDS`` names (skips without it).
     """
     where = f"{manifest['kind']} {manifest['metadata'].get('name')}"
     found = []
+    if not _name_rule(manifest["kind"]).fullmatch(manifest["metadata"]["name"]):
+        found.append(f"{where}: metadata.name: not a name for this kind")
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(dict(manifest), version, strict=True)
         except kubernetes_validate.SchemaNotFoundError:
-            return [f"{where}: {complaint}" for complaint in crds.errors(manifest)]
+            return found + [f"{where}: {complaint}" for complaint in crds.errors(manifest)]
         except kubernetes_validate.ValidationError as fault:
             path = ".".join(str(step) for step in fault.path)
             found.append(f"{where}: {version}: {path}: {fault.message}")
     return found
+
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SERVICE = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035: a letter first
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
+
+
+def _name_rule(kind: str) -> re.Pattern[str]:
+    """What the API server lets objects of a kind be called."""
+    if kind.endswith(("Role", "RoleBinding")):
+        return _PATH_SEGMENT
+    return {"Service": _SERVICE, "Namespace": _LABEL}.get(kind, _SUBDOMAIN)

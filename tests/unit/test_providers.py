@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maas_api.gateway.manifests import Options, Target, render
+from maas_api.models.sources import registry
 from maas_api.providers import CREDENTIAL_HEADERS, PROVIDERS, UnknownProvider, provider
+from tests.support.kubernetes import complaints
 
 
 def test_each_entry_stands_under_its_own_name() -> None:
@@ -34,6 +41,24 @@ def test_an_installations_host_replaces_the_tables() -> None:
     assert (entry.host, entry.port, entry.name) == ("eu.api.openai.com", 8443, "openai")
 
 
+@given(st.text(st.sampled_from("az09-._A/"), max_size=70) | st.from_regex(r"[a-z0-9-]{50,66}", fullmatch=True))
+def test_the_registry_and_the_table_have_one_rule_for_a_name(name: str) -> None:
+    """An entry whose provider could have no route is not listed, and the API server has nothing to add to the rule."""
+    mapped = registry.parse(
+        json.dumps([{"id": "m", "provider": name}]), where="", first_line=0, origin="", default_created=0
+    )
+    try:
+        routable = provider(name, host="llm.example.com").name == name
+    except UnknownProvider:
+        routable = False
+    assert bool(mapped.entries) == routable
+    if routable:
+        (service,) = (
+            item for item in render(Options(), [Target(provider=provider(name, host="h"))]) if item["kind"] == "Service"
+        )
+        assert complaints(service) == []
+
+
 @pytest.mark.parametrize(
     ("name", "host", "rule"),
     [
@@ -42,6 +67,8 @@ def test_an_installations_host_replaces_the_tables() -> None:
         ("Open AI", "h", "lower-case letters"),
         ("a/b", "h", "lower-case letters"),
         ("openai\n", "", "lower-case letters"),
+        ("4o", "h", "a letter first"),
+        ("p" * 55, "h", "1 to 54"),
         ("openai", "a b", "not a host name"),
         ("openai", "host/path", "not a host name"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maas_api.gateway.manifests.options import Options, Target
+from maas_api.providers import SERVICE_SUFFIX
 
 Manifest = dict[str, Any]
 
@@ -29,7 +30,7 @@ def resource(
 
 def service_name(target: Target) -> str:
     """The Service that stands for the provider in the cluster."""
-    return f"{target.provider.name}-external"
+    return target.provider.name + SERVICE_SUFFIX
 
 
 def route_name(target: Target) -> str:

@@ -11,11 +11,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from maas_api.models.sources.fields import timestamp
+from maas_api.providers import NAME_RULE, is_name
 
 MAX_ID = 256
 MAX_ITEMS = 100
-
-PROVIDER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class Name(fields.String):
@@ -53,8 +52,8 @@ class Provider(Name):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         name = super()._deserialize(value, attr, data, **options)
-        if not PROVIDER.fullmatch(name):
-            raise ValidationError("must be letters, digits, dots, hyphens and underscores (it becomes a path)")
+        if not is_name(name):
+            raise ValidationError(f"{NAME_RULE} (it becomes a path and a Service's name)")
         return name
 
 
@@ -124,7 +123,7 @@ class EntrySchema(Schema):
     }
 
     id = Name(MAX_ID, required=True)
-    provider = Provider(63, required=True)
+    provider = Provider(MAX_ID, required=True)
     backend = Text()
     url = Address(2048)
     display_name = Text(data_key="displayName")

@@ -24,7 +24,7 @@ from maas_api.gateway.manifests import (
     render,
     to_yaml,
 )
-from maas_api.providers import CREDENTIAL_HEADERS, PROVIDERS, provider
+from maas_api.providers import CREDENTIAL_HEADERS, MAX_NAME, PROVIDERS, provider
 from tests.support.kubernetes import ROOT, complaints
 
 GOLDEN = ROOT / "tests" / "golden" / "gateway"
@@ -56,6 +56,7 @@ TARGETS = {
     **{name: target(name) for name in PROVIDERS},
     "own server, private CA": target("vllm", ca="/etc/maas/ca/vllm.pem"),
     "own server, in clear": Target(provider=provider("vllm", host="vllm.models.svc", port=8000), tls=False),
+    "the longest name": Target(provider=provider("p" * MAX_NAME, host="llm.example.com")),
     "another port": Target(provider=provider("mistral", host="api.mistral.ai", port=8443)),
 }
 

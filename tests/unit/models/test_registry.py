@@ -82,8 +82,9 @@ WRONG: list[tuple[str, str]] = [
     ('{id: "a\\nb", provider: openai}', "id: must have no space at its ends and no control characters | 'a\\nb'"),
     (f"{{id: {'x' * 257}, provider: openai}}", f"id: must have at most 256 characters | '{'x' * 56}..."),
     ("{id: x, provider: no}", "provider: must be text (quote it in YAML) | false"),
-    ("{id: x, provider: open/ai}", "provider: must be letters, digits, dots, hyphens and underscores (it becomes a path) | 'open/ai'"),  # noqa: E501 -- one case, one line
-    ("{id: x, provider: ..}", "provider: must be letters, digits, dots, hyphens and underscores (it becomes a path) | '..'"),  # noqa: E501 -- one case, one line
+    ("{id: x, provider: open/ai}", "provider: must be 1 to 54 lower-case letters, digits and inner hyphens, a letter first (it becomes a path and a Service's name) | 'open/ai'"),  # noqa: E501 -- one case, one line
+    ("{id: x, provider: ..}", "provider: must be 1 to 54 lower-case letters, digits and inner hyphens, a letter first (it becomes a path and a Service's name) | '..'"),  # noqa: E501 -- one case, one line
+    ("{id: x, provider: Azure.EU}", "provider: must be 1 to 54 lower-case letters, digits and inner hyphens, a letter first (it becomes a path and a Service's name) | 'Azure.EU'"),  # noqa: E501 -- one case, one line
     ("{id: x, provider: p, url: ftp://x/}", "url: must be an http:// or https:// URL without user, query or fragment | 'ftp://x/'"),
     ("{id: x, provider: p, url: 'https://u:hidden@x/'}", "url: must be an http:// or https:// URL without user, query or fragment | 'https://***@x/'"),  # noqa: E501 -- one case, one line
     ("{id: x, provider: p, displayName: [a]}", "displayName: must be text (quote it in YAML) | the list ['a']"),
