@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from importlib import resources
 
 import pytest
+import yaml
 
 from maas_api.demo.follow import Follower
 from maas_api.demo.seed import CALLS, LOCAL_NAME
 from maas_api.demo.stack import WORKERS, Stack
 
-PACKAGED = sorted(call.model for call in CALLS)
+_REGISTRY = resources.files("maas_api.demo") / "data" / "manifests" / "external-model-registry.yaml"
+_EXTERNAL = [entry["id"] for entry in yaml.safe_load(yaml.safe_load(_REGISTRY.read_text("utf-8"))["data"]["models"])]
+PACKAGED = sorted([CALLS[0].model, *_EXTERNAL])
 """What the demo's own manifests list."""
 
 Eventually = Callable[[Callable[[], object]], float]
@@ -145,7 +149,7 @@ def test_what_is_wrong_is_told_while_the_demo_is_kept(
     text = stack.registry.read_text()
     registry(added(text, "- id: llama", "  provider: elsewhere"))
     eventually(lambda: any("no route /external/elsewhere/" in sentence for sentence in told))
-    assert "models: +llama (now 4)" in told
+    assert f"models: +llama (now {len(PACKAGED) + 1})" in told
     registry(added(text, "- id: gpt: four"))
     wanted = f"{stack.registry}:{len(text.splitlines()) + 1}"
     eventually(lambda: any(wanted in sentence for sentence in told))

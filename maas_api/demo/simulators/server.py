@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-MAX_BODY = 4 * 1024 * 1024
-"""Largest request body read, in bytes."""
+MAX_BODY = 32 * 1024 * 1024
+"""Largest request body read, in bytes: what Anthropic accepts."""
 
 KEPT = 10_000
 """Most requests remembered by one simulator."""
+
+KEPT_BYTES = 128 * 1024 * 1024
+"""Most bytes of bodies remembered by one simulator. Of older requests the head remains."""
 
 
 class Received(NamedTuple):
@@ -39,6 +42,38 @@ class Received(NamedTuple):
         return f"{self.method} {self.path}\n{lines}\n\n{self.body.decode('utf-8', 'replace')}"
 
 
+class Record(deque[Received]):
+    """The last ``KEPT`` requests, with the bodies of as many as ``KEPT_BYTES`` hold, and always that of the newest."""
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=KEPT)
+        self._whole: deque[int] = deque()
+        self._bytes = 0
+        self._first = 0
+        self._lock = threading.Lock()
+
+    def append(self, request: Received) -> None:
+        """Remember one more request."""
+        with self._lock:
+            if len(self) == KEPT:
+                self._forget(self._first)
+                self._first += 1
+            super().append(request)
+            if request.body:
+                self._whole.append(self._first + len(self) - 1)
+                self._bytes += len(request.body)
+            while self._bytes > KEPT_BYTES and len(self._whole) > 1:
+                self._forget(self._whole[0])
+
+    def _forget(self, number: int) -> None:
+        """Let go of the body of the request with that number, where it is still the oldest one kept."""
+        if self._whole and self._whole[0] == number:
+            self._whole.popleft()
+            held = self[number - self._first]
+            self._bytes -= len(held.body)
+            self[number - self._first] = held._replace(body=b"")
+
+
 class Whole(NamedTuple):
     """An answer sent at once, as JSON."""
 
@@ -54,7 +89,16 @@ class Events(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Answer = Callable[[Received], Whole | Events]
+class Binary(NamedTuple):
+    """An answer sent at once that is not JSON. ``kind``: its media type."""
+
+    kind: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Reaction = Whole | Events | Binary
+Answer = Callable[[Received], Reaction]
 
 
 def event(data: Mapping[str, Any] | str, name: str = "") -> bytes:
@@ -74,7 +118,7 @@ class Simulator:
         self, name: str, answer: Answer, *, certificate: ssl.SSLContext | None = None, pause: float = 0.03
     ) -> None:
         self.name = name
-        self.received: deque[Received] = deque(maxlen=KEPT)
+        self.received = Record()
         self._server = _Server(("127.0.0.1", 0), answer, self.received, certificate, pause)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name=name, daemon=True)
         self._scheme = "http" if certificate is None else "https"
@@ -118,7 +162,7 @@ class _Server(ThreadingHTTPServer):
         self,
         address: tuple[str, int],
         answer: Answer,
-        received: deque[Received],
+        received: Record,
         certificate: ssl.SSLContext | None,
         pause: float,
     ) -> None:
@@ -155,6 +199,10 @@ def _remember_name(connection: ssl.SSLObject, name: str | None, _context: ssl.SS
     connection.received_sni = name  # type: ignore[attr-defined]  # the ssl module offers no other place for it
 
 
+class _TooLargeError(Exception):
+    """The body is larger than what is read."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # an event leaves when it is written
@@ -162,40 +210,69 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle_any(self) -> None:
-        length = self.headers.get("content-length", "0")
-        if self.headers.get("transfer-encoding"):
-            body = self._chunked_body()
-        elif length.isdecimal() and int(length) <= MAX_BODY:
-            body = self.rfile.read(int(length))
-        else:
-            self.send_error(413)
+        try:
+            body = self._body()
+        except _TooLargeError:
+            self._send_too_large()
+            return
+        except ValueError:
+            self.close_connection = True
+            self.send_error(400)
             return
         request = Received(
             self.command, self.path, tuple(self.headers.items()), body, getattr(self.request, "received_sni", None)
         )
         self.server.received.append(request)
-        answer = self.server.answer(request)
-        if isinstance(answer, Whole):
-            self._send_whole(answer)
-        else:
+        try:
+            answer = self.server.answer(request)
+        except OSError:  # one that hangs up on purpose
+            raise
+        except Exception as fault:  # a request nobody thought of: said aloud, as a hung-up connection would not be
+            self.close_connection = True
+            error = {"type": "api_error", "message": f"the simulator failed: {fault!r}"}
+            answer = Whole(500, {"type": "error", "error": error})
+        if isinstance(answer, Events):
             self._send_events(answer)
+        elif isinstance(answer, Binary):
+            self._send(200, answer.kind, answer.headers, answer.body)
+        else:
+            body = json.dumps(answer.body, ensure_ascii=False).encode()
+            self._send(answer.status, "application/json", answer.headers, body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = handle_any  # noqa: N815 -- the names http.server calls
 
-    def _chunked_body(self) -> bytes:
-        parts: list[bytes] = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            if sum(map(len, parts)) + size > MAX_BODY:
-                raise ValueError("body too large")
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-        return b"".join(parts)
+    def _body(self) -> bytes:
+        """The request's body. Raises _TooLargeError before it is held, ValueError where its framing is broken."""
+        if self.headers.get("transfer-encoding"):
+            return self._chunked_body()
+        length = self.headers.get("content-length", "0")
+        if not length.isdecimal():
+            raise ValueError("not a length")
+        if int(length) > MAX_BODY:
+            raise _TooLargeError
+        return self.rfile.read(int(length))
 
-    def _send_whole(self, answer: Whole) -> None:
-        body = json.dumps(answer.body, ensure_ascii=False).encode()
-        self._head(answer.status, "application/json", answer.headers, ("Content-Length", str(len(body))))
+    def _chunked_body(self) -> bytes:
+        body = bytearray()
+        while size := int(self.rfile.readline(1024).split(b";")[0], 16):
+            if size < 0 or len(body) + size > MAX_BODY:
+                raise _TooLargeError
+            body += self.rfile.read(size)
+            self.rfile.readline(1024)
+        while self.rfile.readline(65536).strip():
+            pass
+        return bytes(body)
+
+    def _send_too_large(self) -> None:
+        """413 in a shape that both SDKs read. The rest of the body is not awaited."""
+        self.close_connection = True
+        error = {"type": "request_too_large", "message": f"Request exceeds the maximum size of {MAX_BODY} bytes"}
+        self._send(
+            413, "application/json", (("Connection", "close"),), json.dumps({"type": "error", "error": error}).encode()
+        )
+
+    def _send(self, status: int, kind: str, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        self._head(status, kind, headers, ("Content-Length", str(len(body))))
         if self.command != "HEAD":
             self.wfile.write(body)
 

@@ -1,0 +1,1 @@
+"""Anthropic's Messages endpoint in the shapes of its API reference."""
