@@ -8,7 +8,7 @@ ARG BASE=registry.access.redhat.com/ubi9/python-312-minimal@sha256:f0f762a4babb2
 FROM ${BASE} AS build
 USER 0
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY requirements ./requirements
 COPY image ./image
 COPY maas_api ./maas_api
@@ -21,6 +21,7 @@ LABEL name="maas-api" \
       summary="Control plane of a Models-as-a-Service gateway" \
       description="Mints API keys, lists models, validates every call" \
       org.opencontainers.image.title="maas-api" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="Control plane of a Models-as-a-Service gateway" \
       io.k8s.display-name="MaaS API" \
       io.openshift.expose-services="8443:https"

@@ -225,7 +225,7 @@ def test_every_variable_in_the_text_is_an_option(page: str) -> None:
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_block_says_what_it_is(page: str) -> None:
     for line, language, _ in blocks(TEXTS[page]):
-        assert language in ("sh", "yaml", "json", "text"), f"{page}:{line}"
+        assert language in ("sh", "yaml", "json", "text", "mermaid"), f"{page}:{line}"
 
 
 def test_every_page_is_listed_on_the_first_one() -> None:
