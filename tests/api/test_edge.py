@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from maas_api.app import build
 from maas_api.config import ConfigError, load
+from tests.support.raw import exchange
 from tests.support.serving import serving
 
 
@@ -56,6 +55,13 @@ def test_a_wrong_method_is_405_and_names_the_right_one(client: httpx.Client, met
         assert "use GET" in answer.json()["error"]
 
 
+def test_methods_that_open_tunnels_or_mirror_are_not_served(base: str) -> None:
+    for method, status in ((b"CONNECT x:80", 400), (b"TRACE /health", 405)):
+        said = exchange(base, method + b" HTTP/1.1\r\nHost: x\r\nX-Mirror: me\r\nConnection: close\r\n\r\n")
+        assert said.statuses == [status]
+        assert b"me\r\n" not in said.data
+
+
 def test_options_is_204_anywhere(client: httpx.Client) -> None:
     for path in ("/whatever", "/health", "/v1/models/some-model"):
         answer = client.options(path)
@@ -94,19 +100,16 @@ def test_internal_needs_the_shared_secret_and_says_nothing_that_could_be_cached(
 
 @pytest.mark.parametrize("header", ["x-envoy-original-path", "X-Forwarded-For"])
 def test_internal_does_not_exist_for_a_request_that_came_through_a_gateway(client: httpx.Client, header: str) -> None:
-    answer = client.post(
-        "/internal/v1/api-keys/validate",
-        json={"key": "x"},
-        headers={header: "1", "X-MaaS-Internal-Secret": "opens-the-internal-door"},
-    )
+    """The callback itself is answered before the application: tests/unit/edge/test_protocol_validations.py."""
+    secret = {"X-MaaS-Internal-Secret": "opens-the-internal-door"}
+    assert client.get("/internal/v1/authz/v1/models", headers=secret).status_code == 401, "there is something"
+    answer = client.get("/internal/v1/authz/v1/models", headers={header: "1", **secret})
     assert (answer.status_code, answer.json()) == (404, {"error": "404 page not found"})
 
 
 def test_bytes_that_are_not_http_do_not_take_the_server_down(base: str, client: httpx.Client) -> None:
-    address = urlsplit(base)
-    with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
-        raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
-        assert b"400" in raw.recv(1024)
+    said = exchange(base, b"\x16\x03\x01 nonsense\r\n\r\n")
+    assert (said.statuses, said.closed) == ([400], True)
     assert client.get("/health").status_code == 200
 
 

@@ -1,4 +1,7 @@
-"""What a connection does outside one plain request costs nobody else anything: trailers, pipelines, silence, crowds."""
+"""What a connection does outside one plain request costs nobody else anything: trailers, pipelines, silence, crowds.
+
+Here with the whole service behind a real connection; line by line it is told in tests/unit/edge.
+"""
 
 from __future__ import annotations
 
@@ -103,12 +106,6 @@ def test_what_frames_a_body_is_bounded_like_headers(base: str, piece: bytes, whe
 # Pipelines --------------------------------------------------------------------------------------------------------
 
 
-def test_a_bad_request_behind_a_good_one_in_a_packet_does_not_cost_the_good_one_its_answer(base: str) -> None:
-    said = exchange(base, HEALTH + b"GET / HTTP/1.1\r\nBad Header\r\n\r\n")
-    assert said.statuses == [200, 400]
-    assert said.closed
-
-
 def test_what_waits_behind_an_answer_is_bounded(base: str) -> None:
     before = next(_calls)
     request = b"GET /numbered HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -116,11 +113,6 @@ def test_what_waits_behind_an_answer_is_bounded(base: str) -> None:
     assert said.closed
     assert said.statuses == [200] * (WAITING_AT_MOST + 1)
     assert next(_calls) - before - 1 == WAITING_AT_MOST + 1, "as many requests are answered as are carried out"
-
-
-def test_a_short_pipeline_is_answered_whole_and_the_connection_stays(base: str) -> None:
-    said = exchange(base, HEALTH * 5 + LAST)
-    assert said.statuses == [200] * 6
 
 
 def test_an_announced_body_that_is_too_long_is_answered_before_it_is_sent(base: str) -> None:
@@ -151,18 +143,6 @@ def test_connections_that_ask_for_nothing_give_way_to_those_that_do(base: str, s
             answer = httpx.get(base + path, headers={"Authorization": "Bearer opaque"})
             assert answer.status_code != 503
     assert metrics.refusals.labels("given_way").value > before
-
-
-def test_the_silent_give_way_before_the_idle(base: str) -> None:
-    with ExitStack() as held:
-        idle = held.enter_context(connect(base))
-        idle.sendall(HEALTH)
-        assert idle.recv(1024).startswith(b"HTTP/1.1 200")
-        for _ in range(2 * CONNECTIONS):
-            held.enter_context(connect(base))
-        assert exchange(base, LAST).statuses == [200]
-        idle.sendall(LAST)
-        assert hear(idle).statuses == [200], "the idle one was kept"
 
 
 def test_with_every_connection_at_work_probes_and_the_callback_are_still_served(base: str) -> None:
