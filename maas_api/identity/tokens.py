@@ -19,6 +19,7 @@ from cachetools import TTLCache
 
 from maas_api.config import ConfigError
 from maas_api.identity.headers import Identity
+from maas_api.observability import metrics
 from maas_api.observability.redaction import REDACTOR
 
 REVIEW_TTL_SECONDS = 30.0
@@ -30,6 +31,8 @@ _QUESTION_SECONDS = 1.0
 """Reviews are slow and anyone can invent tokens: more questions than this are not taken, and one that has waited longer
 than its asker does is not put to the cluster any more."""
 _MIN_TOKEN_LENGTH = 16
+
+_VALID, _INVALID, _ERROR = (metrics.token_reviews.labels(result) for result in ("valid", "invalid", "error"))
 
 
 class TokenSource(Protocol):
@@ -172,7 +175,12 @@ class ReviewedTokens:
     def _ask(self, token: str, digest: str, until: float) -> Identity | None:
         if self._clock() > until:
             raise TimeoutError("nobody waits for this review any more")
-        user = self._review(token, self._audiences)
+        try:
+            user = self._review(token, self._audiences)
+        except Exception:
+            _ERROR.inc()
+            raise
+        (_INVALID if user is None else _VALID).inc()
         with self._lock:
             if user is None:
                 self._refused[digest] = True

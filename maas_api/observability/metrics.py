@@ -42,6 +42,13 @@ mints = Counter(
 sar_cache_hits = Counter("sar_cache_hits_total", "Admin checks answered from memory.")
 sar_cache_misses = Counter("sar_cache_misses_total", "Admin checks asked of the cluster.")
 
+token_reviews = Counter(
+    "maas_api_token_reviews_total",
+    "Platform tokens that the cluster was asked about, by result; those remembered are not among them.",
+    ("result",),
+    [("valid",), ("invalid",), ("error",)],
+)
+
 # Validation cache -------------------------------------------------------------------------------------------------
 
 cache_outcomes = Counter(
@@ -50,6 +57,10 @@ cache_outcomes = Counter(
     "malformed (no lookup needed), grace (memory, while the store is down).",
     ("outcome",),
     [("hit",), ("miss",), ("joined",), ("malformed",), ("grace",)],
+)
+long_replies = Counter(
+    "maas_api_validation_long_replies_total",
+    "Valid keys whose answer is too long for Authorino's cache, so that it asks again at every request.",
 )
 cache_entries = Gauge("maas_api_validation_cache_entries", "Answers remembered, over all workers.")
 lookups = Histogram(

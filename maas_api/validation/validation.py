@@ -170,6 +170,8 @@ class Validation:
         if verdict.key_id:
             self._notes.used(verdict.key_id)
         (_VALID if verdict.valid else _INVALID).inc()
+        if verdict.long:
+            metrics.long_replies.inc()
         return verdict
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-REPLY_MAX = 899
-"""Most bytes of a reply: Authorino refuses to cache entries above about 1,000, its own key included."""
+CACHED_BYTES = 1_000
+"""Most bytes of an entry in Authorino's cache of the default size, the key's and the reply's together. One that is
+longer is not refused, it is asked for again at every request."""
 
-_NAME_SHOWN = 40  # code points of the key's name that a reply over the limit keeps
+_KEY_BYTES = 74  # the longest API key there is; it is the entry's key
+_GO_ESCAPES = re.compile("[<>&\u2028\u2029]")
 
 
 class Verdict(NamedTuple):
-    """One key's validation. ``body`` is the callback's reply; ``models`` is the allow-list, None for every model.
+    """One key's validation. ``body`` is the callback's reply, ``long`` whether that is too long for Authorino's cache;
+    ``models`` is the allow-list, None for every model.
 
     An invalid verdict has a ``reason`` and, apart from ``key_id`` where the key is known but unusable, nothing else.
     """
@@ -29,6 +33,7 @@ class Verdict(NamedTuple):
     models: tuple[str, ...] | None
     expires_at: float | None
     body: bytes
+    long: bool = False
 
 
 def refused(reason: str, key_id: str = "") -> Verdict:
@@ -62,8 +67,9 @@ def accepted(
     fields["tenant"] = tenant
     if models is not None:
         fields["models"] = list(models)
-    body = _reply(fields)
-    return Verdict(True, "", key_id, key_name, username, groups, subscription, tenant, models, expires_at, body)
+    body = _encode(fields)
+    long = _KEY_BYTES + cached_size(body) > CACHED_BYTES
+    return Verdict(True, "", key_id, key_name, username, groups, subscription, tenant, models, expires_at, body, long)
 
 
 def no_subscription(key_id: str) -> Verdict:
@@ -71,30 +77,11 @@ def no_subscription(key_id: str) -> Verdict:
     return refused("key has no subscription bound", key_id)
 
 
-def _reply(fields: dict[str, Any]) -> bytes:
-    """The encoded reply, at most REPLY_MAX bytes where shortening the name and dropping groups can get there.
-
-    What was cut is named in ``truncated``. Fewer groups can only open less, so the cut is on the safe side.
-    """
-    body = _encode(fields)
-    if len(body) <= REPLY_MAX:
-        return body
-    cut: list[str] = []
-    fields = {**fields, "truncated": cut}
-    if len(fields["keyName"]) > _NAME_SHOWN:
-        fields["keyName"] = fields["keyName"][:_NAME_SHOWN]
-        cut.append("keyName")
-        body = _encode(fields)
-        if len(body) <= REPLY_MAX:
-            return body
-    groups = fields.get("groups", [])
-    if groups:
-        cut.append("groups")
-    while groups and len(_encode(fields)) > REPLY_MAX:
-        groups.pop()
-    if not groups:
-        fields.pop("groups", None)
-    return _encode(fields)
+def cached_size(reply: bytes) -> int:
+    """Bytes of a reply in Authorino's cache. It encodes again, as Go does: ``&``, ``<`` and ``>`` take six bytes each,
+    and so do U+2028 and U+2029."""
+    text = reply.decode()
+    return len(reply) + sum(6 - len(found.encode()) for found in _GO_ESCAPES.findall(text))
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would make one for each reply
