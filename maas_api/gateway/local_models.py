@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from maas_api.gateway.envoy.plan import RESERVED, LocalModel, PlanError, Upstream
+from maas_api.gateway.envoy.plan import RESERVED, LocalRoute, PlanError, Upstream
 from maas_api.models.model import Problem
 from maas_api.models.snapshot import Snapshot
 
@@ -14,7 +14,7 @@ from maas_api.models.snapshot import Snapshot
 class LocalRoutes(NamedTuple):
     """Routes to the catalog's local models, and those that cannot have one."""
 
-    routes: tuple[LocalModel, ...]
+    routes: tuple[LocalRoute, ...]
     problems: tuple[Problem, ...]
 
 
@@ -23,7 +23,7 @@ def local_routes(snapshot: Snapshot, *, ca_file: Path | None = None) -> LocalRou
 
     A model whose address or name no gateway can use is reported and left out; the others keep their routes.
     """
-    routes: dict[str, LocalModel] = {}
+    routes: dict[str, LocalRoute] = {}
     problems: list[Problem] = []
     for model in snapshot.local_models:
         if not model.address:
@@ -38,7 +38,7 @@ def local_routes(snapshot: Snapshot, *, ca_file: Path | None = None) -> LocalRou
             problems.append(Problem(origin, "", "status.addresses", str(fault)))
             continue
         several = len(snapshot.by_prefix.get(model.path_prefix, ())) > 1
-        route = LocalModel(path_prefix=model.path_prefix, upstream=upstream, several_names=several)
+        route = LocalRoute(path_prefix=model.path_prefix, upstream=upstream, several_names=several)
         routes.setdefault(model.path_prefix, route)
     return LocalRoutes(tuple(routes.values()), tuple(problems))
 

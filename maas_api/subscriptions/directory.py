@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Problem(NamedTuple):
+class LeftOut(NamedTuple):
     """An object that was left out, and why."""
 
     kind: str
@@ -38,7 +38,7 @@ class View(NamedTuple):
     policies_by_user: Mapping[str, tuple[Policy, ...]]
     policies_by_group: Mapping[str, tuple[Policy, ...]]
     models: Mapping[ModelKey, ModelInfo]
-    problems: tuple[Problem, ...]
+    problems: tuple[LeftOut, ...]
 
     def owned(self, who: Identity) -> list[Subscription]:
         """The caller's subscriptions, the preferred first. Owner: the exact user name, or any (trimmed) group."""
@@ -138,7 +138,7 @@ def build(
     spares reading what did not change.
     """
     memo = memo or Memo()
-    problems: list[Problem] = []
+    problems: list[LeftOut] = []
     parsed = _parse("MaaSSubscription", subscriptions, model.subscription, namespace, memo, problems)
     ordered = tuple(sorted(parsed, key=lambda item: item.rank))
     granted = _parse("MaaSAuthPolicy", policies, model.policy, namespace, memo, problems)
@@ -165,7 +165,7 @@ def _index(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
 
 
 def _parse(
-    kind: str, raws: Iterable[Raw], read: Callable[[Raw], T], namespace: str, memo: Memo, problems: list[Problem]
+    kind: str, raws: Iterable[Raw], read: Callable[[Raw], T], namespace: str, memo: Memo, problems: list[LeftOut]
 ) -> list[T]:
     found: list[T] = []
     for raw in raws:
@@ -176,7 +176,7 @@ def _parse(
         value = memo.read(raw, read)
         if isinstance(value, ObjectError):
             place, name = (str(metadata.get(field) or "?") for field in ("namespace", "name"))
-            problems.append(Problem(kind, place, name, str(value)))
+            problems.append(LeftOut(kind, place, name, str(value)))
         else:
             found.append(value)
     return found

@@ -17,7 +17,7 @@ from maas_api.gateway.envoy.clusters import cluster_resources
 from maas_api.gateway.envoy.listener import listener_resource
 from maas_api.gateway.envoy.plan import (
     Address,
-    LocalModel,
+    LocalRoute,
     Plan,
     PlanError,
     ProviderRoute,
@@ -33,7 +33,7 @@ __all__ = [
     "CLUSTERS",
     "ROUTES",
     "Address",
-    "LocalModel",
+    "LocalRoute",
     "Plan",
     "PlanError",
     "ProviderRoute",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Tls, Upstream, is_ip
+from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Tls, Upstream, is_ip
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
 from maas_api.providers import CREDENTIAL_HEADERS, Provider
@@ -24,7 +24,7 @@ _PLATFORM_PREFIXES = ("x-maas-", "x-envoy-", "x-forwarded-")
 _PLATFORM_HEADERS = ("cookie", "forwarded", "x-real-ip")
 
 
-def model_cluster(model: LocalModel) -> str:
+def model_cluster(model: LocalRoute) -> str:
     """The cluster's name of a local model."""
     return f"model{model.path_prefix.rstrip('/')}"
 

@@ -88,7 +88,7 @@ class Upstream:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class LocalModel:
+class LocalRoute:
     """A model server in the cluster, reached at ``path_prefix``: ``/<namespace>/<name>/``, as KServe's own routes."""
 
     path_prefix: str
@@ -135,7 +135,7 @@ class Plan:
 
     listen: Address
     maas_api: Upstream
-    models: tuple[LocalModel, ...] = ()
+    models: tuple[LocalRoute, ...] = ()
     providers: tuple[ProviderRoute, ...] = ()
     internal_secret: bool = False
     """Send the shared secret of ``/internal`` with every question to the authorizer (a secret file, like a key)."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import clusters
-from maas_api.gateway.envoy.plan import LocalModel, Plan, ProviderRoute, Upstream
+from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.xds import Json, extension, typed
 
 ROUTES = "maas"
@@ -36,7 +36,7 @@ def route_configuration(plan: Plan) -> Json:
     return {"name": ROUTES, "virtual_hosts": [{"name": ROUTES, "domains": ["*"], "routes": routes}]}
 
 
-def _model(model: LocalModel) -> Json:
+def _model(model: LocalRoute) -> Json:
     route = {
         "name": clusters.model_cluster(model),
         "match": {"prefix": model.path_prefix},

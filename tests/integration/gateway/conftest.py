@@ -140,8 +140,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             listen=envoy.Address("127.0.0.1", 0),
             maas_api=envoy.Upstream.from_url(base),
             models=(
-                envoy.LocalModel(path_prefix=LOCAL, upstream=envoy.Upstream.from_url(simulators["local"].url)),
-                envoy.LocalModel(
+                envoy.LocalRoute(path_prefix=LOCAL, upstream=envoy.Upstream.from_url(simulators["local"].url)),
+                envoy.LocalRoute(
                     path_prefix=ADAPTED,
                     upstream=envoy.Upstream.from_url(simulators["adapted"].url),
                     several_names=True,

@@ -106,7 +106,7 @@ class TestACredentialThatIsRefusedBehindTheGateway:
     def test_a_local_models_own_answer_passes_as_it_is(self, world: World, process: EnvoyProcess) -> None:
         body = {"error": "this server wants a token of its own"}
         with Simulator("guarded", lambda _request: Whole(401, body)) as model:
-            route = envoy.LocalModel(path_prefix="/llm/guarded/", upstream=envoy.Upstream.from_url(model.url))
+            route = envoy.LocalRoute(path_prefix="/llm/guarded/", upstream=envoy.Upstream.from_url(model.url))
             process.start(dataclasses.replace(world.plan, models=(route,)))
             answer = ask(process, world, "/llm/guarded/v1/chat/completions")
         assert (answer.status_code, answer.json()) == (401, body)
@@ -187,7 +187,7 @@ def test_an_authorizer_that_refuses_the_gateways_own_secret_lets_nothing_pass(
 
 
 def test_a_model_server_that_is_down_is_named_as_the_cause(world: World, process: EnvoyProcess) -> None:
-    down = envoy.LocalModel(path_prefix="/llm/down/", upstream=envoy.Upstream(host="127.0.0.1", port=unused_port()))
+    down = envoy.LocalRoute(path_prefix="/llm/down/", upstream=envoy.Upstream(host="127.0.0.1", port=unused_port()))
     process.start(dataclasses.replace(world.plan, models=(down,)))
     answer = ask(process, world, "/llm/down/v1/chat/completions")
     assert answer.status_code == 503
@@ -202,7 +202,7 @@ def test_a_request_that_a_model_has_seen_is_not_sent_again(world: World, process
 
     with Simulator("hangs up", hang_up) as model:
         upstream = envoy.Upstream.from_url(model.url)
-        route = envoy.LocalModel(path_prefix="/llm/hangs-up/", upstream=upstream)
+        route = envoy.LocalRoute(path_prefix="/llm/hangs-up/", upstream=upstream)
         process.start(dataclasses.replace(world.plan, models=(route,)))
         answer = ask(process, world, "/llm/hangs-up/v1/chat/completions")
         assert answer.status_code == 503

@@ -25,7 +25,7 @@ def plan(folder: Path, **changes: Any) -> envoy.Plan:
         "listen": envoy.Address("127.0.0.1", 0),
         "maas_api": envoy.Upstream.from_url("http://127.0.0.1:8080"),
         "models": tuple(
-            envoy.LocalModel(path_prefix=prefix, upstream=envoy.Upstream.from_url(url, ca_file=ca_file))
+            envoy.LocalRoute(path_prefix=prefix, upstream=envoy.Upstream.from_url(url, ca_file=ca_file))
             for prefix, url in {
                 "/llm/plain/": "http://plain.llm.svc:8000",
                 "/llm/tls/": "https://tls.llm.svc/v2/models/tls/",

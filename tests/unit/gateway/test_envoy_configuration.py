@@ -21,7 +21,7 @@ def plan(**changes: Any) -> envoy.Plan:
         "listen": envoy.Address("127.0.0.1", 8080),
         "maas_api": envoy.Upstream.from_url("http://127.0.0.1:9000"),
         "models": (
-            envoy.LocalModel(
+            envoy.LocalRoute(
                 path_prefix="/llm/opt/", upstream=envoy.Upstream.from_url("https://opt.llm.svc/base", ca_file=CA)
             ),
         ),
@@ -123,7 +123,7 @@ def test_a_secret_is_quoted_whatever_it_looks_like() -> None:
 def test_a_plan_with_an_impossible_route_is_refused(prefixes: tuple[str, ...], rule: str) -> None:
     upstream = envoy.Upstream(host="127.0.0.1", port=1)
     with pytest.raises(envoy.PlanError, match=rule):
-        plan(models=tuple(envoy.LocalModel(path_prefix=prefix, upstream=upstream) for prefix in prefixes))
+        plan(models=tuple(envoy.LocalRoute(path_prefix=prefix, upstream=upstream) for prefix in prefixes))
 
 
 @pytest.mark.parametrize(

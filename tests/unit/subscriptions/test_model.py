@@ -10,7 +10,7 @@ import pytest
 
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions import model
-from maas_api.subscriptions.directory import Directory, Problem, build
+from maas_api.subscriptions.directory import Directory, LeftOut, build
 from maas_api.subscriptions.model import ModelKey, ModelRef, TokenRateLimit
 from tests.support import crds
 from tests.unit.subscriptions.objects import model_ref, policy, reference, subscription
@@ -159,11 +159,11 @@ def test_one_bad_object_is_left_out_and_reported_the_rest_stays() -> None:
     view = build([bad, good, odd], [policy("p", "opt", users=("alice",)), {"metadata": {"name": "q"}}])
     assert [item.name for item in view.owned(Identity("alice", ()))] == ["good"]
     assert view.problems == (
-        Problem(
+        LeftOut(
             "MaaSSubscription", "models-as-a-service", "bad", "spec.owner.groups[0] must be an object, got 'team-a'"
         ),
-        Problem("MaaSSubscription", "?", "?", "the object must be a mapping, got str"),
-        Problem("MaaSAuthPolicy", "?", "q", "spec must be an object, got nothing"),
+        LeftOut("MaaSSubscription", "?", "?", "the object must be a mapping, got str"),
+        LeftOut("MaaSAuthPolicy", "?", "q", "spec must be an object, got nothing"),
     )
     assert view.authorized(Identity("alice", ())) == {ModelKey("llm", "opt")}
 
