@@ -25,7 +25,6 @@ from maas_api.kube import sources as kube_sources
 from maas_api.lifecycle import Background
 from maas_api.migrations import AtStart
 from maas_api.models import assembly as models
-from maas_api.models import readiness as models_readiness
 from maas_api.models.listing import Listing
 from maas_api.observability.redaction import remember_secrets
 from maas_api.store.assembly import database_url
@@ -90,11 +89,11 @@ def build(settings: Settings) -> Service:
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
     readiness.add("subscriptions", lambda: Check(known.directory.known, known.directory.report()))
-    readiness.add("models", lambda: Check(*models_readiness.report(catalog)))
+    readiness.add("models", lambda: Check(*catalog.report()))
     background = [
         *sources.background,
         catalog,
-        known.feed,
+        known.follower,
         *opened.background,
         AtStart(store_url),
         *minting.background,

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from maas_api.access.decision import PUBLIC
 from maas_api.kube.objects import (
@@ -127,6 +127,17 @@ class Catalog:
         """Everything an operator should mend: what the feeds could not read, then what could not be mapped."""
         unread = [problem for feed in self._feeds for problem in feed.complaints()]
         return unread + [str(problem) for problem in self._snapshot.problems]
+
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """The catalog's part of ``/readyz``: ready once everything was read (a source lost later does not make it
+        unready), and each source's state with the seconds since it was last in touch."""
+        snapshot = self._snapshot
+        sources = [
+            {"name": status.name, "state": status.state, "age_seconds": round(status.age, 1)}
+            | ({"detail": status.detail} if status.detail else {})
+            for status in self.statuses()
+        ]
+        return self.complete, {"models": len(snapshot.rows), "problems": len(snapshot.problems), "sources": sources}
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> None:
         """Call ``callback`` with every snapshot published from now on, in the building thread."""

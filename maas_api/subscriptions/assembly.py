@@ -8,7 +8,7 @@ from maas_api.config import Settings
 from maas_api.kube.objects import MAAS_AUTH_POLICY, MAAS_MODEL_REF, MAAS_SUBSCRIPTION
 from maas_api.kube.sources import Sources
 from maas_api.subscriptions.directory import Directory
-from maas_api.subscriptions.feed import SubscriptionFeed
+from maas_api.subscriptions.follower import Follower
 from maas_api.subscriptions.resolve import Resolver
 
 
@@ -18,13 +18,13 @@ class Subscriptions:
 
     directory: Directory
     resolver: Resolver
-    feed: SubscriptionFeed
+    follower: Follower
 
 
 def build(settings: Settings, sources: Sources) -> Subscriptions:
     """The directory, what fills it, and which subscription a new key is bound to. Starts nothing."""
     directory = Directory(namespace=settings.maas_subscription_namespace)
-    feed = SubscriptionFeed(
+    follower = Follower(
         directory,
         subscriptions=sources.of(MAAS_SUBSCRIPTION),
         policies=sources.of(MAAS_AUTH_POLICY),
@@ -32,4 +32,4 @@ def build(settings: Settings, sources: Sources) -> Subscriptions:
         feeds=sources.feeds(MAAS_SUBSCRIPTION, MAAS_AUTH_POLICY),
         exists=lambda: sources.exists(MAAS_SUBSCRIPTION),
     )
-    return Subscriptions(directory, Resolver(directory, settings.default_subscription), feed)
+    return Subscriptions(directory, Resolver(directory, settings.default_subscription), follower)

@@ -9,7 +9,7 @@ from typing import Any
 from maas_api.identity.headers import Identity
 from maas_api.kube.objects import MAAS_AUTH_POLICY, MAAS_SUBSCRIPTION, FeedState, FeedStatus, ObjectStore
 from maas_api.subscriptions.directory import Directory
-from maas_api.subscriptions.feed import SubscriptionFeed
+from maas_api.subscriptions.follower import Follower
 from tests.support.wait import until
 from tests.unit.subscriptions.objects import policy, subscription
 
@@ -28,8 +28,8 @@ class Cluster:
         return [FeedStatus("maassubscriptions", self.state, 0.0, "")]
 
 
-def follower(directory: Directory, cluster: Cluster) -> SubscriptionFeed:
-    return SubscriptionFeed(
+def follower(directory: Directory, cluster: Cluster) -> Follower:
+    return Follower(
         directory,
         subscriptions=[cluster.subscriptions],
         policies=[cluster.policies],

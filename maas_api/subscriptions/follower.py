@@ -12,7 +12,7 @@ from maas_api.subscriptions.directory import Directory
 log = logging.getLogger(__name__)
 
 
-class SubscriptionFeed:
+class Follower:
     """Follows the stores of MaaSSubscriptions, MaaSAuthPolicies and (for what they say about models) MaaSModelRefs.
 
     Each kind may have several stores, such as a folder of manifests and a cluster. ``feeds`` fill them: nothing is
