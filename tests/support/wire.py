@@ -108,7 +108,8 @@ class Wire(asyncio.Transport):
     # The server's end.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Bytes for the client. None may follow the end of writing; after closing they go nowhere."""
+        """Bytes for the client. None may follow the end of writing, nor its loss; after closing they go nowhere."""
+        assert not self._lost, f"written to a connection that is lost: {bytes(data)!r}"
         assert not self._ended, f"written after the end: {bytes(data)!r}"
         if not self._closing:
             self._wrote(bytes(data))
