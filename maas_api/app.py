@@ -72,11 +72,12 @@ def build(settings: Settings) -> Service:
     admins = identity.admins(settings, sources.client)
     tokens, reviews = identity.tokens(settings, sources.client)
     known = subscriptions.build(settings, sources)
-    catalog = models.catalog(settings, sources)
     opened = access.build(settings, sources.client, known.directory)
     store_url = database_url(settings, secrets.reader(settings, os.environ))
     remember_secrets(store_url, settings.internal_secret_file)
     minting = keys.build(settings, store_url, known.resolver, admins)
+    documents = models.last_good(minting.store.database)
+    catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store)
     lane = Lane()
     authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot), lane)
@@ -96,6 +97,7 @@ def build(settings: Settings) -> Service:
         known.follower,
         *opened.background,
         AtStart(store_url),
+        documents,
         *minting.background,
         *checking.background,
         lane,

@@ -3,7 +3,7 @@
 Stores announce changed keys; one thread maps those objects again (and those whose HTTPRoute changed), and swaps
 the published snapshot. Changes that arrive close together become one snapshot. Readers take the reference and never
 wait. An object that cannot be mapped is reported and left out; a registry document that does not parse keeps the
-entries of the last good one.
+entries of the last good one (:mod:`.lastgood`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from maas_api.kube.objects import (
     Object,
     ObjectStore,
 )
+from maas_api.models.lastgood import LastGood, Outdated
 from maas_api.models.model import Mapped, Problem
 from maas_api.models.shelf import Place, Shelf
 from maas_api.models.snapshot import EMPTY, Snapshot
@@ -64,7 +65,8 @@ class Catalog:
     """Publishes a :class:`Snapshot` of what the stores hold.
 
     ``gateway`` decides which LLMInferenceServices belong. ``registry`` is the (namespace, name) of the registry
-    ConfigMap. ``feeds`` fill the stores and say how fresh they are. After a build the next one waits for
+    ConfigMap. ``feeds`` fill the stores and say how fresh they are; ``filled_by`` says which feed a store has.
+    ``last_good`` remembers the registry's documents. After a build the next one waits for
     ``PAUSE_FACTOR`` times as long as it took, so that a stream of changes costs a bounded share of the processor.
     """
 
@@ -75,6 +77,8 @@ class Catalog:
         registry: Key,
         stores: Sequence[ObjectStore],
         feeds: Sequence[Feed] = (),
+        filled_by: Callable[[ObjectStore], Feed | None] = lambda store: None,
+        last_good: LastGood | None = None,
         observer: CatalogObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +86,9 @@ class Catalog:
         self._registry = registry
         self._stores = tuple(stores)
         self._feeds = tuple(feeds)
+        self._filled_by = filled_by
+        self._last_good = last_good or LastGood()
+        self._last_good.follow(lambda place: self._changed(place.store, frozenset((place.key,))))
         self._observer = observer or _Silent()
         self._clock = clock
         self._snapshot = EMPTY
@@ -99,6 +106,7 @@ class Catalog:
         self._needed_by: dict[RouteNeed, set[Place]] = {}
         self._needs: dict[Place, tuple[RouteNeed, ...]] = {}
         self._shelf = Shelf()
+        self._outdated: dict[Place, Outdated] = {}  # replaced, never changed: read without a lock
         for number, store in enumerate(self._stores):
             store.subscribe(partial(self._changed, number))
             self._dirty.update(Place(number, key) for key in store.snapshot())
@@ -114,14 +122,27 @@ class Catalog:
     def complete(self) -> bool:
         """Whether every feed has been read in full once, or need not be, and all of that is published. Once true,
         always true."""
-        if not self._complete and all(status.settled for status in self.statuses()):
+        if not self._complete and self._last_good.settled and all(now.settled for now in self.statuses()):
             with self._wake:
                 self._complete = not self._dirty and not self._building
         return self._complete
 
     def statuses(self) -> list[FeedStatus]:
         """How fresh each feed is."""
-        return [status for feed in self._feeds for status in feed.status()]
+        return [status for feed in self._feeds for status in self.status_of(feed)]
+
+    def status_of(self, feed: Feed) -> list[FeedStatus]:
+        """How fresh one feed is: stale too while the newest state that it brought cannot be used."""
+        found = feed.status()
+        for place, outdated in self._outdated.items():
+            if self._filled_by(self._stores[place.store]) is feed:
+                why = str(outdated.problem)
+                found = [now._replace(state="stale", detail=why) if now.state == "live" else now for now in found]
+        return found
+
+    def outdated(self) -> list[Outdated]:
+        """The registries whose newest document cannot be read."""
+        return list(self._outdated.values())
 
     def complaints(self) -> list[str]:
         """Everything an operator should mend: what the feeds could not read, then what could not be mapped."""
@@ -130,14 +151,17 @@ class Catalog:
 
     def report(self) -> tuple[bool, dict[str, Any]]:
         """The catalog's part of ``/readyz``: ready once everything was read (a source lost later does not make it
-        unready), and each source's state with the seconds since it was last in touch."""
+        unready), each source's state with the seconds since it was last in touch, and the registries whose newest
+        document cannot be read, each with the one in force."""
         snapshot = self._snapshot
         sources = [
             {"name": status.name, "state": status.state, "age_seconds": round(status.age, 1)}
             | ({"detail": status.detail} if status.detail else {})
             for status in self.statuses()
         ]
-        return self.complete, {"models": len(snapshot.rows), "problems": len(snapshot.problems), "sources": sources}
+        found = {"models": len(snapshot.rows), "problems": len(snapshot.problems), "sources": sources}
+        outdated = [{"problem": str(item.problem), "in_force": item.in_force} for item in self.outdated()]
+        return self.complete, found | ({"outdated_registries": outdated} if outdated else {})
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> None:
         """Call ``callback`` with every snapshot published from now on, in the building thread."""
@@ -239,7 +263,7 @@ class Catalog:
         try:
             mapped = self._map(store.kind, place, obj) if obj is not None else Mapped()
         except registry.RegistryError as fault:
-            self._shelf.complain(place, fault.problem)  # the last good list stays
+            self._fall_back(place, obj or {}, fault.problem)
             return
         except Exception as fault:  # one odd object must not stop the others
             namespace, name = place.key
@@ -247,6 +271,23 @@ class Catalog:
             rule = f"cannot be mapped: {type(fault).__name__}"
             mapped = Mapped(problems=(Problem(f"{store.kind.kind} {namespace}/{name}", "", "", rule),))
         self._shelf.put(place, mapped)
+        if store.kind == CONFIG_MAP and place.key == self._registry:
+            self._outdated = {other: why for other, why in self._outdated.items() if other != place}
+            if obj is None:
+                self._last_good.gone(place)
+            else:
+                self._last_good.took(place, obj)
+
+    def _fall_back(self, place: Place, obj: Object, problem: Problem) -> None:
+        """Put the last good document in the place of a registry that cannot be read."""
+        document = self._last_good.in_force(place, obj)
+        if document is not None:
+            try:
+                self._shelf.put(place, registry.to_entries(document.as_object(obj)))
+            except registry.RegistryError:  # kept by a version that read more than this one
+                log.warning("the registry's last good document cannot be read either")
+        self._shelf.complain(place, problem)
+        self._outdated = {**self._outdated, place: Outdated(problem, document)}
 
     def _map(self, kind: Kind, place: Place, obj: Object) -> Mapped:
         if kind == LLM_INFERENCE_SERVICE:

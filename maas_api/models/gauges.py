@@ -24,17 +24,19 @@ class Builds:
 def connect(catalog: Catalog, feeds: Sequence[Feed]) -> None:
     """Let the gauges read the catalog and the freshness of every feed, about twice a second."""
     metrics.catalog_ready.read_from(lambda: sum(row.entry.ready for row in catalog.snapshot.rows))
+    metrics.registry_outdated.read_from(lambda: bool(catalog.outdated()))
     for feed in feeds:
-        for status in feed.status():
+        ask = partial(catalog.status_of, feed)
+        for status in ask():
             name = status.name
-            metrics.watch_synced.labels(name).read_from(partial(_read, feed, name, lambda now: now.synced))
-            metrics.watch_stale.labels(name).read_from(partial(_read, feed, name, _stale))
-            metrics.watch_contact.labels(name).read_from(partial(_read, feed, name, lambda now: time.time() - now.age))
+            metrics.watch_synced.labels(name).read_from(partial(_read, ask, name, lambda now: now.synced))
+            metrics.watch_stale.labels(name).read_from(partial(_read, ask, name, _stale))
+            metrics.watch_contact.labels(name).read_from(partial(_read, ask, name, lambda now: time.time() - now.age))
 
 
 def _stale(now: FeedStatus) -> bool:
     return now.state in ("stale", "refused")
 
 
-def _read(feed: Feed, name: str, value: Callable[[FeedStatus], float]) -> float:
-    return value(next(status for status in feed.status() if status.name == name))
+def _read(ask: Callable[[], list[FeedStatus]], name: str, value: Callable[[FeedStatus], float]) -> float:
+    return value(next(status for status in ask() if status.name == name))

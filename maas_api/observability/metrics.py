@@ -82,7 +82,7 @@ store_errors = Counter(
     "maas_api_store_errors_total",
     "Statements that failed for a reason of the store's.",
     ("operation",),
-    [("lookup",), ("write",), ("last_used",), ("changes",)],
+    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",)],
 )
 pool_connections = Gauge(
     "maas_api_store_pool_connections",
@@ -133,6 +133,11 @@ catalog_models = Gauge("maas_api_catalog_models", "Models listed.", across="max"
 catalog_ready = Gauge("maas_api_catalog_models_ready", "Models listed and ready.", across="max")
 catalog_problems = Gauge(
     "maas_api_catalog_problems", "Entries skipped because they break a rule; the log names them.", across="max"
+)
+registry_outdated = Gauge(
+    "maas_api_registry_outdated",
+    "1 while the registry's newest document cannot be read: the last good one is in force, for every replica.",
+    across="max",
 )
 catalog_builds = Histogram(
     "maas_api_catalog_build_duration_seconds",

@@ -100,3 +100,15 @@ key_changes = sa.Table(
     sqlite_autoincrement=True,
 )
 """SQLite only: the invalidations that PostgreSQL would carry by NOTIFY. ``*`` stands for every key."""
+
+registry_documents = sa.Table(
+    "maas_registry_documents",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("uid", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("kept_at", Moment, nullable=False),
+)
+"""The last good document of each registry, in force for every replica while the newest one cannot be read."""

@@ -16,7 +16,7 @@ import pytest
 from maas_api.config import load
 from maas_api.kube import sources as kube_sources
 from maas_api.kube.backoff import Timing
-from maas_api.models import assembly, readiness
+from maas_api.models import assembly
 from tests.support import kubeapi
 from tests.support.kubeapi import KubeApi, Stage, kubeconfig
 from tests.support.objects import registry, service
@@ -130,7 +130,7 @@ def test_a_kind_that_may_not_be_read_is_missing_alone(forbidden: str, tmp_path: 
         try:
             until(lambda: catalog.complete, what="the catalog goes on without the kind")
             assert [entry.id for entry in catalog.snapshot.entries] == ["gpt", "org/m1"]
-            states = {item["name"]: item for item in readiness.report(catalog)[1]["sources"]}
+            states = {item["name"]: item for item in catalog.report()[1]["sources"]}
             assert states[forbidden]["state"] == "refused"
             assert "403" in states[forbidden]["detail"]
             assert {item["state"] for name, item in states.items() if name != forbidden} == {"live"}
