@@ -26,7 +26,9 @@ LABEL name="maas-api" \
       io.k8s.display-name="MaaS API" \
       io.openshift.expose-services="8443:https"
 COPY --from=build /opt/maas-api /opt/maas-api
+# Reached from outside its pod: elsewhere the service listens on the machine itself only.
 ENV PATH=/opt/maas-api/bin:$PATH \
+    LISTEN_HOST=0.0.0.0 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /tmp

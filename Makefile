@@ -42,8 +42,9 @@ format: $(STAMP) ## Rewrite the code in the house's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-run: $(RUNS) ## Serve on http://localhost:8080 with the example manifests (ARGS="--help" for the options)
-	@$(BIN)/maas-api serve --manifests examples/manifests --tokens-file examples/tokens.yaml --default-subscription default --kubernetes off $(ARGS)
+run: $(RUNS) ## The service alone, on http://127.0.0.1:8080, with the example manifests (ARGS="--help" for the options)
+	@$(BIN)/maas-api serve --manifests examples/manifests --tokens-file examples/tokens.yaml --sign-in \
+	  --admin-groups maas-admins --default-subscription default --kubernetes off $(ARGS)
 
 bench: $(STAMP) ## Ratios, measured side by side in one run
 	@$(BIN)/python -m bench $(ARGS)

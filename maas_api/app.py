@@ -13,6 +13,7 @@ from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
+from maas_api.edge.signin import SignIn
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
 from maas_api.gateway.lane import Lane
@@ -42,6 +43,7 @@ class Service:
     flask: Flask
     fast: RouteTable
     internal: guard.InternalGuard
+    sign_in: SignIn | None
     readiness: Readiness
     background: Sequence[Background]
 
@@ -105,4 +107,5 @@ def build(settings: Settings) -> Service:
     ]
     internal = guard.from_settings(settings)
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
-    return Service(settings, flask, fast, internal, readiness, background)
+    sign_in = SignIn(authorizer.route) if settings.sign_in else None
+    return Service(settings, flask, fast, internal, sign_in, readiness, background)

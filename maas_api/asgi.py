@@ -25,6 +25,7 @@ from maas_api.edge import bridge, cors, guard, shortcut
 from maas_api.edge.bodies import Bodies, Crowded, Left
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import Shortcut
+from maas_api.edge.signin import identified
 from maas_api.edge.web import too_large
 from maas_api.errors import plain
 from maas_api.lifecycle import Background
@@ -132,7 +133,13 @@ class Entry:
         limit = self._limit if found is None else found.body_bytes or self._limit
         with self._bodies.of(receive, headers, limit) as body:
             try:
-                answer = self._at_once(scope, headers, await body.read(), found, too_long=body.unread)
+                content = await body.read()
+                known = headers if self._service.sign_in is None else await self._sign_in(scope, headers)
+                answer = (
+                    known
+                    if isinstance(known, Reply)
+                    else self._at_once(scope, known, content, found, too_long=body.unread)
+                )
                 if not isinstance(answer, Reply):
                     in_flight = metrics.http_in_flight.labels(method_label(method))
                     in_flight.inc()
@@ -168,6 +175,18 @@ class Entry:
             self._recorder.line(method, scope["path"], answer.status, seconds, client[0] if client else "", context)
         if self._tracing is not None and span is not None:
             self._tracing.end(span, method, label or UNMATCHED, answer.status)
+
+    async def _sign_in(self, scope: Scope, headers: RawHeaders) -> RawHeaders | Reply:
+        """The headers with the caller's identity in them, or the answer that refuses the caller."""
+        if self._service.sign_in is None:
+            return headers
+        client = scope.get("client")
+        answer = self._service.sign_in.ask(scope["method"], scope["path"], headers, client[0] if client else "")
+        if isinstance(answer, Pending):
+            answer = await self._mailbox.settle(answer)
+        if answer is None:
+            return headers
+        return identified(headers, answer) if answer.status == 200 else answer
 
     def _at_once(
         self, scope: Scope, headers: RawHeaders, body: bytes, found: Found | None, *, too_long: bool

@@ -7,6 +7,7 @@ the option. A wrong value is refused at start with the option's name and the rul
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -100,6 +101,13 @@ def _address(text: str) -> str:
     return value
 
 
+def _host(text: str) -> str:
+    value = text.strip().removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[0-9A-Za-z.:-]*", value):
+        raise ValueError("must be a host name or an IP address")
+    return value
+
+
 def _rate(text: str) -> float:
     rule = "must be a number from 0 to 1"
     if not re.fullmatch(r"[0-9](\.[0-9]{1,9})?", text.strip()) or float(text) > 1:
@@ -142,7 +150,8 @@ class Settings:
     # A table: one option, one line.
     # fmt: off
     # Server
-    address: str = option("", "ADDRESS", SERVER, "Where to listen, as host:port. Empty: :8443 with TLS, :8080 without.", _address)
+    address: str = option("", "ADDRESS", SERVER, "Where to listen, as host:port; without the host, on every address. Empty: on --host, port 8443 with TLS, 8080 without.", _address)
+    host: str = option("127.0.0.1", "LISTEN_HOST", SERVER, "Where to listen when --address is empty: this machine alone, or 0.0.0.0 for every address (the image's choice).", _host)
     secure: bool = option("false", "SECURE", SERVER, "Serve HTTPS. Implied by a certificate or --tls-self-signed.", _boolean)
     tls_cert: Path | None = option("", "TLS_CERT", SERVER, "PEM file of the server's certificate chain; goes with --tls-key.", _path)
     tls_key: Path | None = option("", "TLS_KEY", SERVER, "PEM file of the certificate's private key.", _path)
@@ -196,6 +205,7 @@ class Settings:
     # Callers
     internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret.", _path)
     tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
+    sign_in: bool = option("false", "SIGN_IN", CALLERS, "Sign callers in here, by an API key or a platform token, where no gateway does. For a laptop: loopback only, and no request with a gateway's headers.", _boolean)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Have ext_authz check platform tokens by TokenReview.", _boolean)
     token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences a reviewed token must carry, separated by commas.", _names)
     tenants_endpoint: bool = option("false", "TENANTS_ENDPOINT", CALLERS, "Answer GET /v1/tenants to users of the cluster. Needs to review tokens and to read the Gateway.", _boolean)
@@ -219,7 +229,7 @@ class Settings:
     namespace_access_check: bool = option("false", "NAMESPACE_ACCESS_CHECK", CATALOG, "Hide a namespace's models from callers who may not get its LLMInferenceServices (SubjectAccessReview, cached).", _boolean)
 
     # Observability
-    metrics_address: str = option("0.0.0.0", "METRICS_ADDRESS", OBSERVE, "Address of the metrics listener.", _required)
+    metrics_address: str = option("", "METRICS_ADDRESS", OBSERVE, "Host of the metrics listener. Empty: the API's.", _host)
     metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535))
     log_format: str = option("auto", "LOG_FORMAT", OBSERVE, "json, text, or auto (text on a terminal).", _choice("auto", "json", "text"))
     log_level: str = option("info", "LOG_LEVEL", OBSERVE, "debug, info, warning or error.", _choice("debug", "info", "warning", "error"))
@@ -241,9 +251,16 @@ class Settings:
 
     @property
     def bind(self) -> tuple[str, int]:
-        """Host and port to listen on. An empty host means every address."""
-        host, _, port = (self.address or (":8443" if self.tls else ":8080")).rpartition(":")
+        """Host and port to listen on."""
+        if not self.address:
+            return self.host or "0.0.0.0", 8443 if self.tls else 8080
+        host, _, port = self.address.rpartition(":")
         return host.strip("[]") or "0.0.0.0", int(port)
+
+    @property
+    def metrics_bind(self) -> tuple[str, int]:
+        """Host and port of the metrics listener; port 0 for none."""
+        return self.metrics_address or self.bind[0], self.metrics_port
 
 
 def flag_name(field: dataclasses.Field[Any]) -> str:
@@ -303,5 +320,18 @@ def _check_together(settings: Settings) -> None:
         if path is not None and not path.is_file():
             field = next(item for item in dataclasses.fields(Settings) if item.name == name)
             raise ConfigError(f"{flag_name(field)} ({field.metadata['env']}): no file at {str(path)!r}")
+    if settings.sign_in and settings.tokens_file is None and not settings.token_review:
+        raise ConfigError("--sign-in (SIGN_IN): needs to know platform users, give --tokens-file or --token-review")
+    if settings.sign_in and not _loopback(settings.bind[0]):
+        raise ConfigError(
+            f"--sign-in (SIGN_IN): is for this machine alone, and {settings.bind[0]} can be reached from others"
+        )
     if settings.manifests is not None and not settings.manifests.is_dir():
         raise ConfigError(f"--manifests (MANIFESTS): no folder at {str(settings.manifests)!r}")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -51,6 +51,8 @@ class Shared:
     listener: socket.socket
     metrics: socket.socket | None
     certificate: tls.Files | None
+    greeting: str = ""
+    """What the first worker prints once it serves, for a person who started this by hand."""
 
     @property
     def numbers(self) -> exposition.Folder:
@@ -119,7 +121,7 @@ def options(settings: Settings, shared: Shared) -> dict[str, Any]:
     return chosen
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, greeting: str = "") -> None:
     """Migrate the store, then run until SIGTERM or SIGINT. Raises SystemExit with gunicorn's exit code.
 
     Raises ConfigError, MigrationError or StartError when it cannot start. The workers get the database URL found.
@@ -128,14 +130,14 @@ def serve(settings: Settings) -> None:
     url = database_url(settings, secrets.reader(settings, os.environ))
     settings = dataclasses.replace(settings, database_url=url)
     remember_secrets(url, settings.internal_secret_file)
-    with _shared(settings) as shared:
+    with _shared(settings, greeting) as shared:
         migrations.upgrade(settings.database_url)
         build(settings)  # starts nothing; finds what is wrong with files that only the parts understand
         Server(settings, shared).run()
 
 
 @contextmanager
-def _shared(settings: Settings) -> Iterator[Shared]:
+def _shared(settings: Settings, greeting: str) -> Iterator[Shared]:
     """Everything of :class:`Shared`, removed afterwards. Raises StartError."""
     master = os.getpid()
     folder = _memory_folder()
@@ -145,8 +147,9 @@ def _shared(settings: Settings) -> Iterator[Shared]:
             sockets.append(bind(*settings.bind, "option --address, environment ADDRESS"))
             if settings.metrics_port:
                 option = "option --metrics-port, environment METRICS_PORT"
-                sockets.append(bind(settings.metrics_address, settings.metrics_port, option))
-            yield Shared(folder, sockets[0], sockets[1] if len(sockets) > 1 else None, _certificate(settings, folder))
+                sockets.append(bind(*settings.metrics_bind, option))
+            metrics = sockets[1] if len(sockets) > 1 else None
+            yield Shared(folder, sockets[0], metrics, _certificate(settings, folder), greeting)
         except (BindError, tls.TlsError) as fault:
             raise StartError(str(fault)) from None
     finally:

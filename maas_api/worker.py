@@ -70,7 +70,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             certificate.start()
         server = DrainingServer(self.config, entry, self._settings.drain_seconds, self.ppid)
         self._install_sigquit_handler()
-        server.on_started = lambda: (self._shared.folder / _SERVED).touch()
+        server.on_started = self._serves
         try:
             # gunicorn wraps its sockets: uvloop would close the wrapper after the descriptor, and say that it failed.
             await server.serve(sockets=[wrapper.sock for wrapper in self.sockets])
@@ -83,6 +83,16 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
                 shutil.rmtree(self._shared.folder, ignore_errors=True)
         if not server.started:
             self._give_up()
+
+    def _serves(self) -> None:
+        """Leave a note that the service starts here; the first of the workers greets."""
+        try:
+            (self._shared.folder / _SERVED).touch(exist_ok=False)
+        except FileExistsError:
+            return
+        if self._shared.greeting:
+            sys.stdout.write(self._shared.greeting)
+            sys.stdout.flush()
 
     def _give_up(self) -> None:
         """The service would not start here. The first time the master ends with it; later the next one tries."""

@@ -43,7 +43,8 @@ BODY_DEADLINE = 1.5
 """Seconds a longer one may wait for its turn."""
 
 _PARTIAL = b"x-envoy-auth-partial-body"
-_REMOVE = b"x-envoy-auth-headers-to-remove"
+REMOVE = b"x-envoy-auth-headers-to-remove"
+"""Names, to Envoy, the headers of the request that are not to be passed on."""
 _RUN_NOTHING = ("GET", "HEAD")
 """Methods by which model servers tell about themselves; they run a model on POST alone."""
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="maas-api"'),)
@@ -190,7 +191,7 @@ def _allowed(
         # The API reads one header only; an SDK that sent its key in another one is served as well.
         lines.append((b"authorization", f"Bearer {credential}".encode("latin-1")))
         remove += [name for name in CREDENTIAL_HEADERS if name != "authorization"]
-    return Reply(200, (*lines, (_REMOVE, ",".join(remove).encode())), b"")
+    return Reply(200, (*lines, (REMOVE, ",".join(remove).encode())), b"")
 
 
 def _fits_a_header(value: str) -> bool:

@@ -19,7 +19,29 @@ def test_defaults_are_those_of_the_service_this_one_replaces() -> None:
     assert settings.api_key_max_expiration_days == 90
     assert settings.sar_cache_max_size == 8192
     assert settings.instance == "maas-default-gateway"
-    assert settings.bind == ("0.0.0.0", 8080)
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise() -> None:
+    assert (load({}, {}).bind, load({}, {}).metrics_bind) == (("127.0.0.1", 8080), ("127.0.0.1", 9090))
+    everywhere = load({}, {"LISTEN_HOST": "0.0.0.0", "TLS_SELF_SIGNED": "true"})
+    assert (everywhere.bind, everywhere.metrics_bind) == (("0.0.0.0", 8443), ("0.0.0.0", 9090))
+    as_the_go_service = load({"address": ":8080"}, {})
+    assert (as_the_go_service.bind, as_the_go_service.metrics_bind) == (("0.0.0.0", 8080), ("0.0.0.0", 9090))
+    assert load({"host": "::", "metrics_address": "127.0.0.1"}, {}).metrics_bind == ("127.0.0.1", 9090)
+
+
+def test_signing_callers_in_needs_users_and_is_for_this_machine_alone(tmp_path: Path) -> None:
+    users = tmp_path / "tokens.yaml"
+    users.touch()
+    good = {"sign_in": "true", "tokens_file": str(users)}
+    assert load(good, {}).sign_in
+    for address in ("localhost:80", "127.0.0.9:80", "[::1]:80"):
+        assert load({**good, "address": address}, {}).sign_in
+    with pytest.raises(ConfigError, match=r"--sign-in.*--tokens-file"):
+        load({"sign_in": "true"}, {})
+    for address in (":8080", "0.0.0.0:8080", "10.0.0.1:8080", "[::]:8080", "laptop.example:8080"):
+        with pytest.raises(ConfigError, match=r"--sign-in.*this machine alone"):
+            load({**good, "address": address}, {})
 
 
 def test_a_flag_wins_over_the_environment_and_the_environment_over_the_default() -> None:
@@ -43,6 +65,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("TLS_MIN_VERSION", "1.1", "one of 1.2, 1.3"),
         ("NAMESPACE", "Not_A_Label", "DNS label"),
         ("ADDRESS", "localhost", "host:port"),
+        ("LISTEN_HOST", "a b", "host name or an IP address"),
         ("ADDRESS", ":99999", "port from 0 to 65535"),
         ("VALIDATION_GRACE_SECONDS", "nan", "number of seconds"),
         ("OTEL_TRACES_SAMPLE_RATE", "1.5", "from 0 to 1"),
@@ -78,7 +101,7 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
 def test_secure_without_a_certificate_is_refused() -> None:
     with pytest.raises(ConfigError, match="--tls-self-signed"):
         load({"secure": "true"}, {})
-    assert load({"tls_self_signed": "true"}, {}).bind == ("0.0.0.0", 8443)
+    assert load({"tls_self_signed": "true"}, {}).bind == ("127.0.0.1", 8443)
 
 
 def test_an_ipv6_address_is_understood() -> None:

@@ -10,7 +10,8 @@ import pytest
 from maas_api import config
 from maas_api.config import Settings
 from maas_api.kube import permissions
-from tests.support.kubernetes import PATCHES, Object, complaints, environment, find, objects
+from tests.support.dockerfile import stages
+from tests.support.kubernetes import PATCHES, ROOT, Object, complaints, environment, find, objects
 from tests.support.rbac import Right, granted
 from tests.unit.patches.existing import deployment as existing
 
@@ -18,7 +19,9 @@ SERVING = ["openshift", "istio"]
 
 
 def settings(deployment: Object, folder: Path) -> Settings:
-    return config.load({}, environment(deployment, folder))
+    """What the service makes of the image's variables and the Deployment's."""
+    image = stages((ROOT / "Dockerfile").read_text())[-1].environment()
+    return config.load({}, {**image, **environment(deployment, folder)})
 
 
 def installed(overlay: str) -> Object:
@@ -36,10 +39,10 @@ def test_every_variable_is_an_option_and_its_value_is_accepted(overlay: str, tmp
     env = environment(installed(overlay), tmp_path)
     known = {item["env"] for item in (field.metadata for field in Settings.__dataclass_fields__.values())}
     assert env.keys() <= known
-    chosen = config.load({}, env)
+    chosen = settings(installed(overlay), tmp_path)
     assert chosen.tls
-    assert chosen.bind[1] == 8443
-    assert chosen.metrics_port == 9090
+    assert chosen.bind == ("0.0.0.0", 8443)
+    assert chosen.metrics_bind == ("0.0.0.0", 9090)
     assert chosen.keep_alive > 90
     assert chosen.namespace == {"openshift": "opendatahub", "istio": "maas-api"}[overlay]
 
