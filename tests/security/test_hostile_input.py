@@ -71,13 +71,13 @@ def test_a_comma_in_a_username_is_part_of_it_and_not_a_second_user(client: httpx
     assert owner(client, ("X-MaaS-Username", "alice,mallory"), ALICE[1]) == "alice,mallory"
 
 
-@pytest.mark.parametrize("groups", ['"admins"', "admins", '{"a":1}', '["a",1]', "[]", '[" "]', "", "[", "null"])
+@pytest.mark.parametrize("groups", ['"admins"', "admins", '{"a":1}', "[]", '[" "]', "", "[", "null"])
 def test_a_group_list_that_is_not_one_is_401(client: httpx.Client, groups: str) -> None:
     assert owner(client, ALICE[0], ("X-MaaS-Group", groups)) == 401
 
 
 @pytest.mark.parametrize(
-    "groups", ['["a b"]', '["a/b"]', '["a\\u0000"]', '["a\\",\\"admins"]', '["ä"]', '["users"],["admins"]']
+    "groups", ['["a b"]', '["a",1]', '["a/b"]', '["a\\u0000"]', '["a\\",\\"admins"]', '["ä"]', '["users"],["admins"]']
 )
 def test_a_group_name_outside_the_alphabet_is_400(client: httpx.Client, groups: str) -> None:
     assert owner(client, ALICE[0], ("X-MaaS-Group", groups)) == 400
