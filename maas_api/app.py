@@ -13,11 +13,11 @@ from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
-from maas_api.edge.signin import SignIn
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
 from maas_api.gateway.lane import Lane
 from maas_api.gateway.local_models import ModelsByPath
+from maas_api.gateway.signin import SignIn
 from maas_api.identity import assembly as identity
 from maas_api.identity import tenants
 from maas_api.keys import assembly as keys
@@ -43,9 +43,9 @@ class Service:
     flask: Flask
     fast: RouteTable
     internal: guard.InternalGuard
-    sign_in: SignIn | None
     readiness: Readiness
     background: Sequence[Background]
+    sign_in: SignIn | None = None
 
     def start(self) -> None:
         """Start what runs beside requests, in order."""
@@ -108,4 +108,4 @@ def build(settings: Settings) -> Service:
     internal = guard.from_settings(settings)
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     sign_in = SignIn(authorizer.route) if settings.sign_in else None
-    return Service(settings, flask, fast, internal, sign_in, readiness, background)
+    return Service(settings, flask, fast, internal, readiness, background, sign_in)

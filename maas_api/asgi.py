@@ -25,9 +25,9 @@ from maas_api.edge import bridge, cors, guard, shortcut
 from maas_api.edge.bodies import Bodies, Crowded, Left
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import Shortcut
-from maas_api.edge.signin import identified
 from maas_api.edge.web import too_large
 from maas_api.errors import plain
+from maas_api.gateway.signin import identified
 from maas_api.lifecycle import Background
 from maas_api.observability import logs, metrics, tracing
 from maas_api.observability.requests import (

@@ -13,7 +13,7 @@ import pytest
 
 from maas_api.app import build
 from maas_api.config import Settings
-from maas_api.edge.signin import SignIn
+from maas_api.gateway.signin import SignIn
 from maas_api.wire import Reply, Request
 from tests.support.process import ROOT, USER, Running, running
 from tests.support.serving import serving
