@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from flask import Flask
 
@@ -65,8 +66,8 @@ class Service:
             raise faults[0]
 
 
-def build(settings: Settings) -> Service:
-    """Assemble the service."""
+def build(settings: Settings, shared: Path | None = None) -> Service:
+    """Assemble the service. ``shared`` is a private folder of all workers of this instance, where it has several."""
     fast = RouteTable()
     readiness = Readiness()
     health.register(readiness, fast)
@@ -80,7 +81,7 @@ def build(settings: Settings) -> Service:
     minting = keys.build(settings, store_url, known.resolver, admins)
     documents = models.last_good(minting.store.database)
     catalog = models.catalog(settings, sources, documents)
-    checking = validation.build(settings, store_url, minting.store)
+    checking = validation.build(settings, store_url, minting.store, shared)
     lane = Lane()
     authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot), lane)
 

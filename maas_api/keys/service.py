@@ -18,7 +18,7 @@ from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
 from maas_api.keys import policy
 from maas_api.keys.audit import Audit
-from maas_api.keys.faults import policy_is_400, store_fault_is
+from maas_api.keys.faults import policy_is_400, revocation_fault_is, store_fault_is
 from maas_api.keys.policy import Life, PolicyError
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements import rotation
@@ -129,9 +129,13 @@ class KeyService:
         return record
 
     def revoke(self, who: Identity, key_id: str) -> KeyRecord:
-        """Revoke a key that the caller may see and that is stored as active. Raises 404 for every other."""
+        """Revoke a key that the caller may see and that is stored as active. Raises 404 for every other.
+
+        500 where the store does not take it: the key is then refused from memory, and the answer says how far that
+        goes.
+        """
         self.get(who, key_id)
-        with store_fault_is("Failed to revoke API key"):
+        with revocation_fault_is("Failed to revoke API key", refused=self._store.refused_meanwhile):
             record = self._store.revoke(key_id)
         if record is None:
             raise plain(404, "API key not found")

@@ -74,6 +74,15 @@ channel_up = Gauge(
     across="min",
 )
 notices = Counter("maas_api_invalidation_notices_total", "Revocation notices heard, each worker counting for itself.")
+siblings_silent = Counter(
+    "maas_api_siblings_silent_total",
+    "Times a worker did not confirm a change to another of its instance in time; the store's channel tells it.",
+)
+revocations_unwritten = Gauge(
+    "maas_api_revocations_unwritten",
+    "Keys whose revocation the store has not taken yet; they are refused from memory.",
+    across="max",
+)
 channel_reconnects = Counter("maas_api_invalidation_reconnects_total", "Times the notification channel was lost.")
 
 # Store ------------------------------------------------------------------------------------------------------------

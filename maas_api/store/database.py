@@ -14,7 +14,9 @@ The validation lookup has a connection of its own with a far shorter limit (:mod
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -183,7 +185,11 @@ def _lookup_connection(url: str, limit: float) -> BoundedConnection:
 
 
 def sqlite_connection(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode: readers never wait for the writer. Commits are durable (``synchronous=FULL``)."""
+    """A connection in WAL mode: readers never wait for the writer. Commits are durable (``synchronous=FULL``).
+
+    The file is this user's alone, and so are the files that SQLite puts beside it, which take over its mode.
+    """
+    _make_private(path)
     connection = sqlite3.connect(path, timeout=SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     deadline = time.monotonic() + SQLITE_BUSY_SECONDS
     while True:  # a new file's switch to WAL needs it alone, and SQLite's own waiting does not cover that
@@ -197,6 +203,28 @@ def sqlite_connection(path: Path) -> sqlite3.Connection:
             time.sleep(0.005)
     connection.execute("PRAGMA synchronous=FULL")
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Owners, groups and hashes are nobody else's to read: 0600, and 0700 for a folder that is made for it.
+
+    By name and never by opening it: closing any descriptor of a file ends the locks that this process has on it.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        for found in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+            _take_from_others(found)
+    except OSError:
+        return  # SQLite says what is wrong with the place
+
+
+def _take_from_others(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            path.chmod(mode & 0o600)
 
 
 def _sqlite(path: Path) -> sa.Engine:

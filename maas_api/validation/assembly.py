@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_api.config import Settings
+from maas_api.keys.statements import bulk
 from maas_api.keys.statements.store import KeyStore
 from maas_api.lifecycle import Background
 from maas_api.observability import metrics
@@ -17,7 +18,9 @@ from maas_api.validation.changes import Changes, PostgresChanges, SqliteChanges
 from maas_api.validation.ledger import KeyLedger
 from maas_api.validation.lookup import Lookup
 from maas_api.validation.reader import KeyReader
+from maas_api.validation.siblings import Siblings
 from maas_api.validation.trust import Trust
+from maas_api.validation.unwritten import Unwritten
 from maas_api.validation.validation import Validation
 
 _STATEMENT_SHARE = 0.8  # of the deadline: what is left is for giving up in time
@@ -31,14 +34,18 @@ class Assembled:
     background: Sequence[Background]
 
 
-def build(settings: Settings, url: str, store: KeyStore) -> Assembled:
+def build(settings: Settings, url: str, store: KeyStore, shared: Path | None = None) -> Assembled:
     """Validation over the keys of a store, told of each change that ``store`` makes. ``url`` is the store's.
+
+    ``shared`` is a private folder of this instance's workers, by which they tell each other; None where there is one.
 
     Connects to nothing until started or used.
     """
     cache = VerdictCache(settings.validation_cache_size)
     metrics.cache_entries.read_from(lambda: len(cache))
-    store.tell(cache.forget)
+    unwritten = Unwritten(lambda key_ids: bulk.revoke_these(store, key_ids))
+    siblings = Siblings(shared, {"changed": cache.forget, "unwritten": unwritten.add})
+    store.tell(siblings.telling("changed"), unwritten=siblings.telling("unwritten"))
     bookkeeping = Bookkeeping(
         KeyLedger(store),
         debounce_seconds=settings.last_used_debounce_seconds,
@@ -58,9 +65,10 @@ def build(settings: Settings, url: str, store: KeyStore) -> Assembled:
             max_age=settings.validation_max_age_seconds,
             grace=settings.validation_grace_seconds,
         ),
+        unwritten,
         deadline=deadline,
     )
-    return Assembled(validation, (bookkeeping, validation))
+    return Assembled(validation, (bookkeeping, unwritten, siblings, validation))
 
 
 def _changes(database: Database, cache: VerdictCache) -> Changes:

@@ -44,6 +44,20 @@ class Notes(Protocol):
         """A key was presented after its expiry."""
 
 
+class Refused(Protocol):
+    """Keys that are refused whatever the store says."""
+
+    @property
+    def keys(self) -> frozenset[str]: ...
+
+
+class _Nobody:
+    keys: frozenset[str] = frozenset()
+
+
+_NOBODY = _Nobody()
+
+
 class Validation:
     """Verdicts for raw keys, from memory where they can be trusted."""
 
@@ -54,6 +68,7 @@ class Validation:
         feed: Changes,
         notes: Notes,
         trust: Trust,
+        refused: Refused = _NOBODY,
         *,
         deadline: float,
         clock: Callable[[], float] = time.monotonic,
@@ -65,6 +80,7 @@ class Validation:
         self._feed = feed
         self._notes = notes
         self._trust = trust
+        self._refused = refused
         self._clock = clock
         self._wall = wall
         self.deadline = deadline
@@ -167,6 +183,8 @@ class Validation:
 
     def _told(self, verdict: Verdict) -> Verdict:
         """Take note of an answer that is about to be given."""
+        if verdict.key_id in self._refused.keys:
+            verdict = REVOKED_OR_EXPIRED
         if verdict.key_id:
             self._notes.used(verdict.key_id)
         (_VALID if verdict.valid else _INVALID).inc()

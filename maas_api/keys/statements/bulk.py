@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ EPHEMERAL_KEPT: Final = timedelta(minutes=30)
 
 IDEMPOTENCY_KEPT: Final = timedelta(hours=24)
 """How long a rotation can be repeated by its Idempotency-Key."""
+_BATCH: Final = 5_000  # ids of one statement
 
 
 def count_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
@@ -66,9 +68,27 @@ def _active(store: KeyStore, username: str | None, subscription: str | None) -> 
     return conditions
 
 
+def revoke_these(store: KeyStore, key_ids: Sequence[str]) -> int:
+    """Revoke those of the keys that are stored as active."""
+    count = 0
+    for start in range(0, len(key_ids), _BATCH):
+        part = key_ids[start : start + _BATCH]
+        conditions = api_keys.c.tenant == store.tenant, api_keys.c.status == "active", api_keys.c.id.in_(part)
+        with store.changing() as (connection, changed):
+            changed += connection.execute(_revoked(*conditions)).scalars()
+        count += len(changed)
+    return count
+
+
 def _revoke(store: KeyStore, *conditions: sa.ColumnElement[Any]) -> int:
-    with store.changing() as (connection, changed):
-        changed += connection.execute(
-            sa.update(api_keys).where(*conditions).values(status="revoked").returning(api_keys.c.id)
-        ).scalars()
+    def matching() -> list[str]:
+        with store.database.reading() as connection:
+            return list(connection.execute(sa.select(api_keys.c.id).where(*conditions)).scalars())
+
+    with store.revoking(matching), store.changing() as (connection, changed):
+        changed += connection.execute(_revoked(*conditions)).scalars()
     return len(changed)
+
+
+def _revoked(*conditions: sa.ColumnElement[Any]) -> sa.sql.dml.ReturningUpdate[Any]:
+    return sa.update(api_keys).where(*conditions).values(status="revoked").returning(api_keys.c.id)

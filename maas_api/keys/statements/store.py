@@ -14,6 +14,9 @@ from maas_api.store.announcements import announce
 from maas_api.store.database import Database
 from maas_api.store.tables import api_keys, key_models
 
+Listener = Callable[[Sequence[str]], None]
+"""Takes the ids of keys."""
+
 
 class KeyStore:
     """The keys of one tenant. Every method raises sqlalchemy.exc.SQLAlchemyError when the store fails."""
@@ -28,11 +31,34 @@ class KeyStore:
         self.database = database
         self.tenant = tenant
         self.now = now
-        self._listeners: list[Callable[[Sequence[str]], None]] = []
+        self._listeners: list[Listener] = []
+        self._refusers: list[Listener] = []
 
-    def tell(self, listener: Callable[[Sequence[str]], None]) -> None:
-        """Have ``listener`` told the ids after each commit: this process need not wait for its own announcement."""
+    def tell(self, listener: Listener, *, unwritten: Listener | None = None) -> None:
+        """Have ``listener`` told the ids after each commit: this process need not wait for its own announcement.
+
+        ``unwritten`` is told the ids of keys whose revocation the store did not take.
+        """
         self._listeners.append(listener)
+        if unwritten is not None:
+            self._refusers.append(unwritten)
+
+    @property
+    def refused_meanwhile(self) -> bool:
+        """Whether somebody refuses the keys whose revocation the store does not take."""
+        return bool(self._refusers)
+
+    @contextmanager
+    def revoking(self, key_ids: Callable[[], Sequence[str]]) -> Iterator[None]:
+        """Around a revocation: when the store does not take it, its keys (asked for then) are refused meanwhile."""
+        try:
+            yield
+        except sa.exc.SQLAlchemyError:
+            if self._refusers:
+                found = key_ids()
+                for refuser in self._refusers:
+                    refuser(found)
+            raise
 
     @contextmanager
     def changing(self) -> Iterator[tuple[sa.Connection, list[str]]]:
@@ -77,7 +103,7 @@ class KeyStore:
 
     def revoke(self, key_id: str) -> KeyRecord | None:
         """Revoke a key that is stored as active, and give it back. None where there is none to revoke."""
-        with self.changing() as (connection, changed):
+        with self.revoking(lambda: [key_id]), self.changing() as (connection, changed):
             done = connection.execute(
                 sa.update(api_keys).where(*self.mine(key_id), api_keys.c.status == "active").values(status="revoked")
             )
