@@ -32,6 +32,8 @@ from maas_api.observability.redaction import remember_secrets
 from maas_api.store.assembly import database_url
 from maas_api.subscriptions import assembly as subscriptions
 from maas_api.subscriptions import views as subscription_views
+from maas_api.usage import assembly as usage
+from maas_api.usage.prices import PriceBook
 from maas_api.validation import assembly as validation
 from maas_api.wire import RouteTable
 
@@ -82,6 +84,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     documents = models.last_good(minting.store.database)
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared)
+    metering = usage.build(settings, minting.store, admins, lambda: PriceBook({}))
     lane = Lane()
     authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot), lane)
 
@@ -89,7 +92,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", checking.validation.route)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route, body_bytes=JUDGED_BODY_BYTES)
-    blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints]
+    blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
     readiness.add("subscriptions", lambda: Check(known.directory.known, known.directory.report()))
@@ -103,6 +106,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         documents,
         *minting.background,
         *checking.background,
+        *metering.background,
         lane,
         *reviews,
     ]

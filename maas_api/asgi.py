@@ -194,7 +194,7 @@ class Entry:
         """The answer of the guard or of a fast route, or the request that Flask is to answer."""
         path = scope["path"]
         if path.startswith(guard.PREFIX):
-            refused = self._service.internal.refuse(headers)
+            refused = self._service.internal.refuse(path, headers)
             if refused is not None:
                 return refused
         query = scope["query_string"]

@@ -131,11 +131,12 @@ def option(default: str, env: str, section: str, help_: str, parse: Parser = _te
     )
 
 
-SERVER, PLATFORM, KEYS, STORE, CACHE, CALLERS, CATALOG, OBSERVE = (
+SERVER, PLATFORM, KEYS, STORE, USAGE, CACHE, CALLERS, CATALOG, OBSERVE = (
     "Server",
     "Platform",
     "API keys",
     "Store",
+    "Usage",
     "Validation cache",
     "Callers",
     "Model catalog",
@@ -194,6 +195,9 @@ class Settings:
     db_max_open_conns: int = option("25", "DB_MAX_OPEN_CONNS", STORE, "Most connections of one worker to PostgreSQL.", _integer(1, 1000))
     db_max_idle_conns: int = option("5", "DB_MAX_IDLE_CONNS", STORE, "Connections one worker keeps open when idle.", _integer(0, 1000))
     db_conn_max_lifetime_seconds: int = option("300", "DB_CONN_MAX_LIFETIME_SECONDS", STORE, "A connection older than this is replaced.", _integer(1, 86400))
+
+    # Usage
+    usage_retention_days: int = option("400", "USAGE_RETENTION_DAYS", USAGE, "Days that hourly sums of usage are kept; 0 keeps them for ever. PostgreSQL drops whole months.", _integer(0, 36500))
 
     # Validation cache
     validation_cache_size: int = option("100000", "VALIDATION_CACHE_SIZE", CACHE, "Most validation answers one worker remembers; 0 looks every key up.", _integer(0, 10_000_000))

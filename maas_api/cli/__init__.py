@@ -8,7 +8,7 @@ import click
 
 from maas_api import __version__
 
-COMMANDS = ("cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve")
+COMMANDS = ("cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve", "usage")
 """The subcommands: each is the function of that name in the module of that name."""
 
 

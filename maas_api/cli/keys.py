@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from maas_api.cli.options import SectionedCommand, load_settings, settings_options
-from maas_api.config import KEYS, PLATFORM, STORE, ConfigError
+from maas_api.cli.options import SectionedCommand, settings_options
+from maas_api.cli.store import opened, plain
+from maas_api.config import KEYS, PLATFORM, STORE
 
 if TYPE_CHECKING:
     from maas_api.keys.operator import Operator
@@ -137,35 +136,12 @@ def rotate(output: str, key_id: str, grace: int, **values: Any) -> None:
 
 @contextmanager
 def _operator(values: dict[str, Any]) -> Iterator[tuple[Operator, Any]]:
-    """The operator on the store of these options. Faults of the request or the store end in one sentence, exit 1."""
-    settings = load_settings(values)
-    import sqlalchemy as sa  # heavy imports only once the options are known to be right
+    """The operator on the store of these options."""
+    with opened(values) as (database, settings):
+        from maas_api.keys.operator import Operator
+        from maas_api.keys.statements.store import KeyStore
 
-    from maas_api import migrations
-    from maas_api.errors import ApiError
-    from maas_api.keys.operator import Operator
-    from maas_api.keys.statements.store import KeyStore
-    from maas_api.kube import secrets
-    from maas_api.observability import logs
-    from maas_api.store.assembly import database_url, open_store
-
-    logs.configure(settings.log_format, settings.log_level, sys.stderr)
-    try:
-        url = database_url(settings, secrets.reader(settings, os.environ))
-        due = migrations.pending(url)
-        if due:
-            raise click.ClickException(f"the store's schema is not up to date ({due[0]}): run maas-api migrate")
-        database = open_store(settings, url)
-        try:
-            yield Operator(settings, KeyStore(database, settings.tenant_name)), settings
-        finally:
-            database.stop()
-    except ApiError as fault:
-        raise click.ClickException(str(fault.body["error"])) from None
-    except (ConfigError, migrations.MigrationError) as fault:
-        raise click.ClickException(str(fault)) from None
-    except sa.exc.SQLAlchemyError as fault:
-        raise click.ClickException(f"the store failed: {type(fault).__name__}") from None
+        yield Operator(settings, KeyStore(database, settings.tenant_name)), settings
 
 
 def _print_record(record: dict[str, Any], output: str) -> None:
@@ -185,11 +161,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> str:
-    """One line of plain text: control characters in a name cannot move the cursor."""
     if isinstance(value, dict):
         value = ", ".join(f"{name}={item}" for name, item in value.items())
     elif isinstance(value, list):
         value = ", ".join(map(str, value))
     elif isinstance(value, bool):
         value = "yes" if value else "no"
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+    return plain(value)

@@ -2,6 +2,10 @@
 
 The Go service leaves this to NetworkPolicy; its ``/maas-api`` route rewrites to ``/`` and so reaches the internal
 endpoints too. Here a request that bears headers only a gateway sets is answered like an unknown path.
+
+Usage is the exception: Envoy's access logger posts it itself, and adds ``x-forwarded-for`` like any HTTP client of
+Envoy's. There the shared secret alone decides, and without one nobody gets in: whoever can write usage can run
+another's budget down.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from maas_api.config import ConfigError, Settings
 from maas_api.wire import JSON, RawHeaders, Reply
 
 PREFIX = "/internal/"
+SECRET_ONLY = ("/internal/v1/usage",)
+"""Paths that callers reach through an HTTP client of the gateway's own, and by the secret only."""
 _GATEWAY_ONLY = (b"x-envoy-original-path", b"x-forwarded-for")
 _SECRET_HEADER = b"x-maas-internal-secret"
 NOT_FOUND = Reply(404, (JSON,), b'{"error":"404 page not found"}')
@@ -25,11 +31,14 @@ class InternalGuard:
     def __init__(self, secret: bytes = b"") -> None:
         self._secret = secret
 
-    def refuse(self, headers: RawHeaders) -> Reply | None:
+    def refuse(self, path: str, headers: RawHeaders) -> Reply | None:
         """The answer that refuses the request, or None where it may pass."""
+        by_secret = path in SECRET_ONLY
+        if by_secret and not self._secret:
+            return NOT_FOUND
         presented = b""
         for name, value in headers:
-            if name in _GATEWAY_ONLY:
+            if name in _GATEWAY_ONLY and not by_secret:
                 return NOT_FOUND
             if name == _SECRET_HEADER:
                 presented = value

@@ -98,7 +98,7 @@ class Shortcut:
         """Have ``give`` called with the answer, at once where it is known, else from the event loop later."""
         call = Call(headers, client, perf_counter())
         try:
-            answer = self._guard.refuse(headers) or self._route(Request(METHOD, PATH, PATH, headers, body))
+            answer = self._guard.refuse(PATH, headers) or self._route(Request(METHOD, PATH, PATH, headers, body))
         except Exception:
             _log.exception("validation failed")
             answer = FAULT

@@ -49,7 +49,7 @@ def create(
         if request.environ["PATH_INFO"].startswith("//"):  # the router would take it for the path with one slash
             return as_response(guard.NOT_FOUND)
         if request.path.startswith(guard.PREFIX):
-            refused = internal.refuse(raw_headers())
+            refused = internal.refuse(request.path, raw_headers())
             if refused is not None:
                 return as_response(refused)
         if request.method == "HEAD" and request.url_rule is not None:

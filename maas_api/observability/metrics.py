@@ -91,7 +91,7 @@ store_errors = Counter(
     "maas_api_store_errors_total",
     "Statements that failed for a reason of the store's.",
     ("operation",),
-    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",)],
+    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",), ("usage",)],
 )
 pool_connections = Gauge(
     "maas_api_store_pool_connections",
@@ -152,6 +152,31 @@ catalog_builds = Histogram(
     "maas_api_catalog_build_duration_seconds",
     "Time to build and encode the catalog after a change.",
     bounds=FINE_BUCKETS,
+)
+
+# Usage ------------------------------------------------------------------------------------------------------------
+
+usage_tokens = Counter(
+    "maas_api_usage_tokens_total",
+    "Tokens of calls as providers report them. Cached tokens are part of input, reasoning tokens of output.",
+    ("subscription", "model", "kind"),
+)
+usage_requests = Counter(
+    "maas_api_usage_requests_total",
+    "Calls by what is known of their tokens: metered, unmetered (answered without usage), error (answered 400 and up).",
+    ("subscription", "model", "outcome"),
+)
+usage_records = Counter(
+    "maas_api_usage_records_total",
+    "Records of the gateway's access log: counted, skipped (nobody's call), repeated (their batch came before).",
+    ("result",),
+    [("counted",), ("skipped",), ("repeated",)],
+)
+usage_batches = Counter(
+    "maas_api_usage_batches_total",
+    "Batches of records: taken (in the store), malformed, failed (the store did not take it; the sender must repeat).",
+    ("result",),
+    [("taken",), ("malformed",), ("failed",)],
 )
 
 # Server -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ _MODEL_IDLE = "600s"  # a reasoning model may think for minutes before its first
 _API_TIMEOUT = "30s"
 
 # What clients may reach of maas-api. /internal is not among them, by any spelling.
-_API_PATHS = ("/v1/models", "/v1/api-keys", "/v1/subscriptions")
+_API_PATHS = ("/v1/models", "/v1/api-keys", "/v1/key", "/v1/subscriptions", "/v1/usage")
 
 
 def route_configuration(plan: Plan) -> Json:

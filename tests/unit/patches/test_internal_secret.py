@@ -62,5 +62,5 @@ def test_the_callback_shows_it_in_the_header_that_the_service_reads(items: list[
     assert http["sharedSecretRef"] == {"name": SECRET, "key": "secret"}
     header = http["credentials"]["customHeader"]["name"].lower().encode()
     guard = InternalGuard(b"knock")
-    assert guard.refuse([(header, b"knock")]) is None
-    assert guard.refuse([(header, b"knocks")]) is not None
+    assert guard.refuse("/internal/v1/api-keys/validate", [(header, b"knock")]) is None
+    assert guard.refuse("/internal/v1/api-keys/validate", [(header, b"knocks")]) is not None

@@ -1,0 +1,1 @@
+"""Metered calls: OTLP in, hourly sums in the store, answers and limits out of them."""

@@ -1,0 +1,48 @@
+"""The parts of usage, put together for one worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint
+
+from maas_api.config import Settings
+from maas_api.identity.admin import AdminCheck, StaticAdmins
+from maas_api.keys.statements.store import KeyStore
+from maas_api.lifecycle import Background
+from maas_api.store.database import Database
+from maas_api.usage.http import ingest, views
+from maas_api.usage.intake import Intake
+from maas_api.usage.keeper import Keeper
+from maas_api.usage.prices import PriceBook
+from maas_api.usage.service import UsageService
+from maas_api.usage.statements.ledger import Ledger
+from maas_api.usage.statements.reading import Reading
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What the composition root needs of the room."""
+
+    blueprints: Sequence[Blueprint]
+    background: Sequence[Background]
+
+
+def build(settings: Settings, store: KeyStore, admins: AdminCheck, prices: Callable[[], PriceBook]) -> Assembled:
+    """Usage over the store that the keys are in. Connects to nothing until started or used."""
+    ledger = Ledger(store.database, settings.tenant_name, now=store.now)
+    intake = Intake(ledger)
+    service = UsageService(Reading(store.database, settings.tenant_name), store.get, admins, prices, store.now)
+    return Assembled(
+        (ingest.blueprint(intake), views.blueprint(service)),
+        (Keeper(ledger, settings.usage_retention_days),),
+    )
+
+
+def operator_service(settings: Settings, database: Database) -> UsageService:
+    """Reading for an operator with access to the database, without the rest."""
+    store = KeyStore(database, settings.tenant_name)
+    return UsageService(
+        Reading(database, settings.tenant_name), store.get, StaticAdmins((), ()), lambda: PriceBook({}), store.now
+    )

@@ -1,0 +1,1 @@
+"""The wire of usage: batches in, answers out."""

@@ -1,0 +1,83 @@
+"""What tokens cost: prices with a day from which they hold, and the cost of counts. Pure, exact: decimals only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from maas_api.usage.dialects import Tokens
+
+PER: Final = 1_000_000
+"""Prices are for so many tokens."""
+
+
+class Price(NamedTuple):
+    """Prices per million tokens, from the beginning of a day (UTC) on. ``cached`` and ``written`` are of input tokens
+    read from and written to the provider's cache."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal
+    written: Decimal
+    currency: str
+    valid_from: date
+
+    def of(self, tokens: Tokens) -> Decimal:
+        """The cost of these tokens."""
+        plain = tokens.input - tokens.cached - tokens.written
+        return (
+            plain * self.input
+            + tokens.cached * self.cached
+            + tokens.written * self.written
+            + tokens.output * self.output
+        ) / PER
+
+
+class Cost(NamedTuple):
+    """Money by currency, and tokens that no price was known for. Those are not free: they are said beside it."""
+
+    amounts: Mapping[str, Decimal]
+    unpriced: int
+
+    def plus(self, other: Cost) -> Cost:
+        """Both together."""
+        amounts = dict(self.amounts)
+        for currency, amount in other.amounts.items():
+            amounts[currency] = amounts.get(currency, Decimal(0)) + amount
+        return Cost(amounts, self.unpriced + other.unpriced)
+
+
+NOTHING: Final = Cost({}, 0)
+
+
+class PriceBook:
+    """Prices of models. A model's newest price that has begun counts; before its first one there is none."""
+
+    def __init__(self, prices: Mapping[str, Iterable[Price]]) -> None:
+        self._prices = {
+            model: tuple(sorted(listed, key=lambda price: price.valid_from, reverse=True))
+            for model, listed in prices.items()
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._prices)
+
+    def at(self, model: str, moment: datetime) -> Price | None:
+        """The price of a model at a moment."""
+        day = moment.astimezone(UTC).date()
+        return next((price for price in self._prices.get(model, ()) if price.valid_from <= day), None)
+
+    def cost(self, model: str, moment: datetime, tokens: Tokens) -> Cost:
+        """What these tokens of one model cost on the day of ``moment``."""
+        if not tokens.total:
+            return NOTHING
+        price = self.at(model, moment)
+        return Cost({}, tokens.total) if price is None else Cost({price.currency: price.of(tokens)}, 0)
+
+
+def shown(amount: Decimal) -> str:
+    """An amount as text: exact, without an exponent and without idle zeros."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

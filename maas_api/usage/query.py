@@ -1,0 +1,105 @@
+"""What may be asked of usage, and how it is written in a URL. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+DIMENSIONS: Final = ("key", "user", "subscription", "model", "provider", "endpoint")
+INTERVALS: Final = ("hour", "day", "month", "total")
+DEFAULT_DAYS: Final = 30
+LONGEST: Final = {"hour": timedelta(days=31), "day": timedelta(days=400), "month": timedelta(days=3700)}
+LONGEST_TOTAL: Final = timedelta(days=3700)
+VALUES_MAX: Final = 100
+
+_PARAMETERS = ("from", "to", "interval", "groupBy", *DIMENSIONS)
+
+
+class QueryError(ValueError):
+    """A question that cannot be answered. The message names the parameter, the rule and what was received."""
+
+
+class Query(NamedTuple):
+    """Sums of the hours from ``start`` (inclusive) to ``end`` (exclusive), by interval and by dimensions. ``only``:
+    dimension -> the values that count."""
+
+    start: datetime
+    end: datetime
+    interval: str = "day"
+    group_by: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = {}
+
+
+def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
+    """The query in a URL's parameters: name -> its values in order. Raises QueryError.
+
+    Sums are by the hour, so ``from`` is taken down and ``to`` up to a whole one. Without them: the last thirty days.
+    A parameter of one value must not be given twice, ``groupBy`` and filters may be, or be separated by commas.
+    """
+    for name in parameters:
+        if name not in _PARAMETERS:
+            raise QueryError(f"{name[:60]}: there is no such parameter; there are {', '.join(_PARAMETERS)}")
+    end = _moment(parameters, "to")
+    end = now if end is None else end
+    end = _hour(end + timedelta(hours=1) - timedelta(microseconds=1))
+    start = _moment(parameters, "from")
+    start = _hour(end - timedelta(days=DEFAULT_DAYS) if start is None else start)
+    interval = _one(parameters, "interval") or "day"
+    if interval not in INTERVALS:
+        raise QueryError(f"interval: must be one of {', '.join(INTERVALS)}, got {interval[:60]!r}")
+    if start >= end:
+        raise QueryError(f"from: must be before to, got {_shown(start)} and {_shown(end)}")
+    longest = LONGEST.get(interval, LONGEST_TOTAL)
+    if end - start > longest:
+        raise QueryError(f"from: by {interval} at most {longest.days} days can be asked for, got {(end - start).days}")
+    group_by = tuple(dict.fromkeys(_several(parameters, "groupBy")))
+    for name in group_by:
+        if name not in DIMENSIONS:
+            raise QueryError(f"groupBy: must be of {', '.join(DIMENSIONS)}, got {name[:60]!r}")
+    only = {name: _values(parameters, name) for name in DIMENSIONS if name in parameters}
+    return Query(start, end, interval, group_by, only)
+
+
+def _values(parameters: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
+    """A filter's values. A comma separates nothing here: names may hold one."""
+    values = tuple(dict.fromkeys(parameters[name]))
+    if len(values) > VALUES_MAX:
+        raise QueryError(f"{name}: at most {VALUES_MAX} values can be asked for, got {len(values)}")
+    if any("\0" in value for value in values):
+        raise QueryError(f"{name}: must not contain U+0000")
+    return values
+
+
+def _several(parameters: Mapping[str, Sequence[str]], name: str) -> list[str]:
+    return [part.strip() for line in parameters.get(name, ()) for part in line.split(",") if part.strip()]
+
+
+def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str:
+    values = parameters.get(name, ())
+    if len(values) > 1:
+        raise QueryError(f"{name}: must be given once, got {len(values)} values")
+    return values[0].strip() if values else ""
+
+
+def _moment(parameters: Mapping[str, Sequence[str]], name: str) -> datetime | None:
+    text = _one(parameters, name)
+    if not text:
+        return None
+    with suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not escaped in the URL
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None and "T" not in text else found
+        if found.tzinfo is not None and 2000 <= found.year < 9000:
+            return found.astimezone(UTC)
+    raise QueryError(
+        f"{name}: must be a day (2026-03-15) or a time with an offset (2026-03-15T12:00:00Z), got {text[:60]!r}"
+    )
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _shown(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
