@@ -16,6 +16,7 @@ from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
+from maas_api.gateway.callback import Callback
 from maas_api.gateway.lane import Lane
 from maas_api.gateway.local_models import ModelsByPath
 from maas_api.gateway.signin import SignIn
@@ -90,7 +91,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
 
     Listing(catalog, opened.access).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
-    fast.add("POST", "/internal/v1/api-keys/validate", checking.validation.route)
+    fast.add("POST", "/internal/v1/api-keys/validate", Callback(checking.validation.route, tokens).route)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route, body_bytes=JUDGED_BODY_BYTES)
     blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
     if settings.tenants_endpoint:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from maas_api.cli import gateway_inputs as inputs
-from maas_api.gateway.manifests.options import CACHE_SECONDS, KEYS_SECRET, OptionError, Options
+from maas_api.gateway.manifests.options import (
+    CACHE_SECONDS,
+    KEYS_SECRET,
+    USUAL_CACHE,
+    USUAL_LIMITS,
+    OptionError,
+    Options,
+)
 
 if TYPE_CHECKING:
     from maas_api.gateway.manifests import Manifest
@@ -80,20 +87,17 @@ def gateway() -> None:
 @click.option(
     "--cache",
     type=click.Choice(list(CACHE_SECONDS)),
-    default=_DEFAULTS.cache,
-    show_default=True,
-    help="How long a key's validation is remembered, and so how long a revoked key may still work: "
+    help="How long Authorino remembers a key's validation, and so how much longer a revoked key may work: "
     + ", ".join(f"{name} {seconds} s" for name, seconds in CACHE_SECONDS.items())
-    + ".",
+    + f". [default: {USUAL_CACHE}]",
 )
 @click.option(
     "--token-limit",
     "limits",
     multiple=True,
     metavar="N/WINDOW",
-    default=[f"{limit.limit}/{limit.window}" for limit in _DEFAULTS.token_limits],
-    show_default=True,
-    help="Tokens for each caller, such as 100/1m. May be given again; none for no limit.",
+    help="Tokens for each caller, such as 100/1m. May be given again; none for no limit. Kuadrant counts OpenAI's "
+    f"usage alone. [default: {USUAL_LIMITS[0].limit}/{USUAL_LIMITS[0].window} where it counts]",
 )
 @click.option(
     "--internal-secret",

@@ -51,8 +51,10 @@ def options(values: Mapping[str, Any]) -> Options:
     )
 
 
-def _limits(texts: Iterable[str]) -> tuple[TokenLimit, ...]:
+def _limits(texts: Iterable[str]) -> tuple[TokenLimit, ...] | None:
     given = tuple(texts)
+    if not given:
+        return None
     if given == ("none",):
         return ()
     found = []

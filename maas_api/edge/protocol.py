@@ -223,7 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
             self.on_response_complete()
 
-        shortcut.answer(self.headers, body, self.client[0] if self.client else "", give)
+        shortcut.answer(self.url, self.headers, body, self.client[0] if self.client else "", give)
 
     @property
     def _too_many_bytes(self) -> str:

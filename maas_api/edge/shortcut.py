@@ -25,6 +25,7 @@ FAULT = Reply(500, (JSON,), b"")
 """Our own fault on the callback. Without a body: Authorino takes whatever parses for a verdict and remembers it."""
 
 _METHOD, _TARGET = METHOD.encode(), PATH.encode()
+_WITH_QUERY = _TARGET + b"?"
 _STATUS_LINES = {
     200: b"HTTP/1.1 200 OK\r\n",
     400: b"HTTP/1.1 400 Bad Request\r\n",
@@ -92,13 +93,17 @@ class Shortcut:
     @staticmethod
     def takes(method: bytes, target: bytes) -> bool:
         """Whether this request is the callback, written the way its callers write it."""
-        return target == _TARGET and method == _METHOD
+        return (target == _TARGET or target.startswith(_WITH_QUERY)) and method == _METHOD
 
-    def answer(self, headers: RawHeaders, body: bytes, client: str, give: Callable[[Reply, Call], None]) -> None:
+    def answer(
+        self, target: bytes, headers: RawHeaders, body: bytes, client: str, give: Callable[[Reply, Call], None]
+    ) -> None:
         """Have ``give`` called with the answer, at once where it is known, else from the event loop later."""
         call = Call(headers, client, perf_counter())
         try:
-            answer = self._guard.refuse(PATH, headers) or self._route(Request(METHOD, PATH, PATH, headers, body))
+            answer = self._guard.refuse(PATH, headers) or self._route(
+                Request(METHOD, PATH, target.decode("latin-1"), headers, body)
+            )
         except Exception:
             _log.exception("validation failed")
             answer = FAULT

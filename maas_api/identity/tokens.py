@@ -38,9 +38,10 @@ _VALID, _INVALID, _ERROR = (metrics.token_reviews.labels(result) for result in (
 class TokenSource(Protocol):
     """Turns a bearer token into the platform user it stands for."""
 
-    def lookup(self, token: str) -> Identity | Future[Identity | None] | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
         """The user, or None for a token nobody issued. A Future where the cluster must be asked.
 
+        ``audiences``: one of which a token of the cluster must be for; none given: those of the settings.
         Never blocks. The future raises when the answer cannot be had; that is neither yes nor no.
         """
 
@@ -48,7 +49,7 @@ class TokenSource(Protocol):
 class NoTokens:
     """No platform tokens are accepted: only API keys open the gateway."""
 
-    def lookup(self, token: str) -> None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> None:
         """None for every token."""
 
 
@@ -59,9 +60,9 @@ class EitherTokens:
         self._first = first
         self._second = second
 
-    def lookup(self, token: str) -> Identity | Future[Identity | None] | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
         """The user by either source."""
-        return self._first.lookup(token) or self._second.lookup(token)
+        return self._first.lookup(token) or self._second.lookup(token, audiences)
 
 
 class StaticTokens:
@@ -89,7 +90,7 @@ class StaticTokens:
             users[digest] = user
         return cls(users)
 
-    def lookup(self, token: str) -> Identity | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
         """The user who owns the token. The hash is compared, so timing tells nothing about a token."""
         return self._users.get(_digest(token))
 
@@ -146,9 +147,10 @@ class ReviewedTokens:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def lookup(self, token: str) -> Identity | Future[Identity | None] | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
         """Known answers at once; otherwise one question to the cluster, shared by everyone who waits for it."""
-        digest = _digest(token)
+        wanted = tuple(audiences) or self._audiences
+        digest = _digest("\0".join((*wanted, token)))
         with self._lock:
             known = self._known.get(digest)
             if known is not None:
@@ -163,7 +165,7 @@ class ReviewedTokens:
                 why = "is not running" if self._pool is None else "has too much to do"
                 failed.set_exception(RuntimeError(f"token review {why}"))
                 return failed
-            future = self._pool.submit(self._ask, token, digest, self._clock() + _QUESTION_SECONDS)
+            future = self._pool.submit(self._ask, token, wanted, digest, self._clock() + _QUESTION_SECONDS)
             self._asking[digest] = future
         future.add_done_callback(lambda _done: self._forget(digest))
         return future
@@ -172,11 +174,11 @@ class ReviewedTokens:
         with self._lock:
             self._asking.pop(digest, None)
 
-    def _ask(self, token: str, digest: str, until: float) -> Identity | None:
+    def _ask(self, token: str, audiences: Sequence[str], digest: str, until: float) -> Identity | None:
         if self._clock() > until:
             raise TimeoutError("nobody waits for this review any more")
         try:
-            user = self._review(token, self._audiences)
+            user = self._review(token, audiences)
         except Exception:
             _ERROR.inc()
             raise

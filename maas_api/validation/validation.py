@@ -114,7 +114,7 @@ class Validation:
 
     def route(self, request: Request) -> Reply | Pending:
         """``POST /internal/v1/api-keys/validate``, the callback of Authorino and the like."""
-        raw_key = _key_in(request.body)
+        raw_key = key_in(request.body)
         if not raw_key:
             return _KEY_REQUIRED
         key_hash = hash_key(raw_key)
@@ -193,7 +193,7 @@ class Validation:
         return verdict
 
 
-def _key_in(raw: bytes) -> str:
+def key_in(raw: bytes) -> str:
     """The ``key`` of the callback's body, or ``""`` where there is none."""
     try:
         key = body.decode(raw).folded(("key",)).get("key")

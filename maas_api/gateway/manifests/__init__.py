@@ -47,7 +47,7 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
     """The resources of every target, providers by name, each in the order in which they depend on each other.
 
     ``keys`` are the providers' own (name -> key); they belong to ``provider_keys="literal"`` and to nothing else.
-    Raises OptionError where the two do not fit, and for a provider named twice.
+    Raises OptionError where the two do not fit, for a provider named twice, and for a limit without effect.
     """
     keys = keys or {}
     names = sorted(target.provider.name for target in targets)
@@ -65,6 +65,7 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
 
 
 def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
+    limits = options.limits_for(target)
     manifests = [
         external_service(options, target),
         service_entry(options, target),
@@ -75,8 +76,8 @@ def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
         manifests.append(authorization_policy(options, target))
     else:
         manifests.append(auth_policy(options, target, key))
-        if options.token_limits:
-            manifests.append(token_rate_limit_policy(options, target))
+        if limits:
+            manifests.append(token_rate_limit_policy(options, target, limits))
     if key is None:
         manifests.append(provider_key(options, target))
     manifests.append(http_route(options, target))

@@ -1,145 +1,162 @@
-"""Kuadrant's AuthPolicy of a provider: who may pass, in CEL, such that doubt is a no.
+"""Kuadrant's AuthPolicy of a provider: who may pass, such that doubt is a no, at the least cost to Authorino.
 
-What Authorino does (read from its source) decides the form of the rules:
+What Authorino does (read from its source, measured on a real one) decides the form of the rules:
 
+* each CEL expression parses the whole authorization JSON again, which is most of Authorino's work. A selector does not.
+  So a request that passes is judged by one expression, and everything else is a selector;
 * a callback that fails is not fatal: its result is absent, and so may be ``auth.metadata`` as a whole;
-* a condition (``when``) that cannot be evaluated skips its rule, and a skipped authorization rule lets pass. So no
-  authorization rule has one; each is a predicate that is true for whom it does not concern;
+* a condition (``when``) that cannot be evaluated skips its rule, and a skipped authorization rule lets pass. So the one
+  authorization rule has none;
 * a predicate that cannot be evaluated denies;
-* a selector compares text, and the text "true" equals the boolean. CEL tells them apart.
+* a selector compares text, and the text "true" equals the boolean. CEL tells them apart;
+* its own TokenReviews, one a request, end at 20 a second. So platform tokens go to the callback too, which remembers
+  whose they are;
+* a static header value is written as Go prints a byte slice. An expression is not;
+* it has one status for every refusal, so that of the commonest is taken and the body tells them apart.
 """
 
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
-from maas_api.gateway.manifests.options import CACHE_SECONDS, Options, Target
+from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
+from maas_api.providers import CREDENTIAL_HEADERS
 
 CALLBACK = "apiKeyValidation"
 """The callback's result, under ``auth.metadata``."""
 
-_IN_AUTHORIZATION = (
-    '("authorization" in request.headers && request.headers["authorization"].startsWith("Bearer sk-oai-"))'
-)
-_IN_X_API_KEY = '("x-api-key" in request.headers && request.headers["x-api-key"].startsWith("sk-oai-"))'
-IS_KEY = f"({_IN_AUTHORIZATION} || {_IN_X_API_KEY})"
-"""Whether the request carries an API key: where OpenAI's SDK puts it, or Anthropic's."""
+ANSWER = f"auth.metadata.{CALLBACK}"
+CREDENTIAL = "auth.identity"
+"""The API key or platform token, without ``Bearer``: as a selector and in CEL."""
 
-KEY = f'({_IN_AUTHORIZATION} ? request.headers["authorization"].substring(7) : request.headers["x-api-key"])'
-"""The key. Authorization comes first, as in maas-api's own authorizer. ``substring`` is of CEL's string extension,
-which Authorino loads (its pull request 503)."""
+_KEY = "sk-oai-[0-9A-Za-z_]+"
+_PLATFORM = "[0-9A-Za-z._~+/-]+=*"  # RFC 6750, b64token
+_AFTER_BEARER = '.@extract:{"sep":" ","pos":1}'
 
-_ANSWER = f"auth.metadata.{CALLBACK}"
-_ANSWERED = f"has(auth.metadata) && has({_ANSWER})"
-KEY_IS_VALID = f"({_ANSWERED} && has({_ANSWER}.valid) && {_ANSWER}.valid == true)"
-_USER_IS_KNOWN = '(has(auth.identity.user) && has(auth.identity.user.username) && auth.identity.user.username != "")'
+_ANSWERED = f"has(auth.metadata) && has({ANSWER}) && has({ANSWER}.valid)"
+_VALID = f"{_ANSWERED} && {ANSWER}.valid == true"
+"""The callback's ``valid: true``, and nothing else: absence of any part denies."""
 
-MAY_PASS = f"{IS_KEY} ? {KEY_IS_VALID} : {_USER_IS_KNOWN}"
-"""A key needs the callback's ``valid: true``; anyone else a reviewed token. Absence of either denies."""
-
-NO_FORGED_IDENTITY = '!request.headers.exists(name, name.startsWith("x-maas-") && name != "x-maas-subscription")'
+_NO_FORGED_IDENTITY = '!request.headers.exists(name, name.startsWith("x-maas-") && name != "x-maas-subscription")'
 """Only a gateway says who a caller is. The subscription may be wished for; nothing on this route reads it."""
 
-NOT_LIMITED = f'!{IS_KEY} || !({_ANSWERED} && has({_ANSWER}.models)) || {_ANSWER}.models.exists(m, m == "*")'
+_NOT_LIMITED = f'(!has({ANSWER}.models) || {ANSWER}.models.exists(model, model == "*"))'
 """A key limited to certain models cannot be judged here, where no policy sees the request's body. maas-api's own
 authorizer sees it."""
-
-USER_ID = f"{IS_KEY} ? {_ANSWER}.username : auth.identity.user.username"
-"""Whose tokens are counted."""
 
 
 def auth_policy(options: Options, target: Target, key: str | None = None) -> Manifest:
     """The policy on the provider's route. ``key`` is the provider's own, written out: only where asked for."""
-    success: Manifest = {"filters": {"identity": {"json": {"properties": {"userid": {"expression": USER_ID}}}}}}
+    user_id = {"selector": f"{ANSWER}.username"}
+    success: Manifest = {"filters": {"identity": {"json": {"properties": {"userid": user_id}}}}}
     if key is not None:
         header, prefix = target.provider.credential_header, target.provider.credential_prefix
-        success["headers"] = {header: {"plain": {"value": prefix + key}}}
-    rules = caller_rules(options)
-    rules["authorization"]["not-limited-to-models"] = _predicate(NOT_LIMITED)
+        success["headers"] = {header: {"plain": {"expression": json.dumps(prefix + key)}}}
+    rules = caller_rules(options, _NOT_LIMITED)
     rules["response"]["success"] = success
     spec = {"targetRef": on_route(target), "rules": rules}
     policy = resource("kuadrant.io/v1", "AuthPolicy", f"{route_name(target)}-auth", options, target, spec=spec)
-    policy["metadata"]["annotations"] = {"maas.opendatahub.io/revoked-within": f"{CACHE_SECONDS[options.cache]}s"}
+    policy["metadata"]["annotations"] = {"maas.opendatahub.io/answers-cached-for": f"{options.cache_seconds}s"}
     return policy
 
 
-def caller_rules(options: Options) -> Manifest:
-    """Who may pass, on any route: a key that the callback calls valid, or a reviewed token; no forged identity."""
+def caller_rules(options: Options, *more: str) -> Manifest:
+    """Who may pass, on any route: whose credential the callback calls valid, and who forges no identity; ``more``
+    are predicates of the route's own."""
+    predicate = " && ".join((_VALID, _NO_FORGED_IDENTITY, *more))
     return {
-        "authentication": _authentication(options),
+        "authentication": _authentication(),
         "metadata": {CALLBACK: _callback(options)},
-        "authorization": {
-            "key-or-user": _predicate(MAY_PASS),
-            "no-forged-identity": _predicate(NO_FORGED_IDENTITY),
-        },
+        "authorization": {"may-pass": {"patternMatching": {"patterns": [{"predicate": predicate}]}}},
         "response": {
-            "unauthenticated": _refusal(_body("authentication_error", "invalid_api_key", _NO_CREDENTIAL)),
-            "unauthorized": _refusal(_why()),
+            "unauthenticated": _refusal({"content-type": {"value": "application/json"}}, {"value": _NO_CREDENTIAL}),
+            "unauthorized": _refusal(
+                {
+                    "content-type": {"value": "application/json"},
+                    # OpenAI's and Anthropic's SDKs heed it at any status: what could not be checked is no bad key.
+                    "x-should-retry": {"expression": f'{_ANSWERED} ? "false" : "true"'},
+                },
+                {
+                    "expression": f"{_ANSWERED} ? ({ANSWER}.valid == true ? {_quoted(_NOT_PERMITTED)} : "
+                    f"{_quoted(_BAD_CREDENTIAL)}) : {_quoted(_NOT_CHECKED)}"
+                },
+            ),
         },
     }
 
 
-def _authentication(options: Options) -> Manifest:
-    return {
-        "api-keys": {
-            "priority": 0,
-            "when": [{"predicate": IS_KEY}],
-            "plain": {"expression": KEY},
-        },
-        "platform-tokens": {
-            "priority": 1,
-            "when": [{"predicate": f"!{IS_KEY}"}],
-            "kubernetesTokenReview": {"audiences": list(options.token_audiences)},
-        },
+def sent_as(header: str) -> Manifest:
+    """The pattern that is true where a request carries an API key in this header."""
+    pattern = f"^Bearer {_KEY}$" if header == "authorization" else f"^{_KEY}$"
+    return {"selector": f"request.headers.{header}", "operator": "matches", "value": pattern}
+
+
+def _authentication() -> Manifest:
+    """The first rule that finds a credential gives it. An API key counts before a platform token, and in the order of
+    maas-api's own authorizer; what is reviewed as a token is so only where there is no key."""
+    rules: Manifest = {}
+    for priority, header in enumerate(CREDENTIAL_HEADERS):
+        selector = f"request.headers.{header}" + (_AFTER_BEARER if header == "authorization" else "")
+        rules[f"key-in-{header}"] = {"priority": priority, "when": [sent_as(header)], "plain": {"selector": selector}}
+    bearer = {"selector": "request.headers.authorization", "operator": "matches", "value": f"^Bearer {_PLATFORM}$"}
+    rules["platform-token"] = {
+        "priority": len(CREDENTIAL_HEADERS),
+        "when": [bearer],
+        "plain": {"selector": f"request.headers.authorization{_AFTER_BEARER}"},
     }
+    return rules
 
 
 def _callback(options: Options) -> Manifest:
+    """The question is the Go service's, which reads ``key`` and knows no tokens. The audiences that a platform token
+    must be for are in the URL: by them this service knows that one may be asked about."""
+    audiences = urlencode([("audience", audience) for audience in options.token_audiences])
     http: Manifest = {
-        "url": options.callback_url,
+        "url": f"{options.callback_url}?{audiences}",
         "method": "POST",
         "contentType": "application/json",
-        "body": {"expression": f'{{"key": {KEY}}}'},
+        "bodyParameters": {"key": {"selector": CREDENTIAL}},
     }
     if options.internal_secret is not None:
         http["sharedSecretRef"] = {"name": options.internal_secret.name, "key": options.internal_secret.key}
         http["credentials"] = {"customHeader": {"name": "X-MaaS-Internal-Secret"}}
-    callback: Manifest = {"when": [{"predicate": IS_KEY}], "http": http}
-    seconds = CACHE_SECONDS[options.cache]
+    callback: Manifest = {"http": http}
+    seconds = options.cache_seconds
     if seconds:
-        callback["cache"] = {"key": {"expression": KEY}, "ttl": seconds}
+        callback["cache"] = {"key": {"selector": CREDENTIAL}, "ttl": seconds}
     return callback
 
 
-def _predicate(cel: str) -> Manifest:
-    return {"patternMatching": {"patterns": [{"predicate": cel}]}}
-
-
-_NO_CREDENTIAL = "Send Authorization: Bearer with an API key (sk-oai-...) or a platform token"
-_BAD_KEY = "The API key is not accepted: it is unknown, revoked or expired, or could not be checked"
-_NOT_PERMITTED = (
-    "Not permitted: identity headers are the gateway's to set, and a key limited to models cannot call here"
-)
-
-
-def _why() -> Manifest:
-    """Authorino has one status for every refusal, so that of the commonest is taken and the body tells them apart."""
-    bad_key = _text("authentication_error", "invalid_api_key", _BAD_KEY)
-    not_permitted = _text("permission_error", "not_permitted", _NOT_PERMITTED)
-    cel = f"{IS_KEY} && !{KEY_IS_VALID} ? {json.dumps(bad_key)} : {json.dumps(not_permitted)}"
-    return {"expression": cel}
-
-
-def _body(kind: str, code: str, message: str) -> Manifest:
-    return {"value": _text(kind, code, message)}
-
-
-def _text(kind: str, code: str, message: str) -> str:
+def _error(kind: str, code: str, message: str) -> str:
     """An error in the shape that both SDKs read."""
     error = {"message": message, "type": kind, "param": None, "code": code}
     return json.dumps({"type": "error", "error": error}, separators=(",", ":"))
 
 
-def _refusal(body: Manifest) -> Manifest:
-    return {"code": 401, "headers": {"content-type": {"value": "application/json"}}, "body": body}
+def _quoted(text: str) -> str:
+    """A string literal of CEL."""
+    return json.dumps(text)
+
+
+_NO_CREDENTIAL = _error(
+    "authentication_error",
+    "invalid_api_key",
+    "Send Authorization: Bearer with an API key (sk-oai-...) or a platform token",
+)
+_BAD_CREDENTIAL = _error(
+    "authentication_error",
+    "invalid_api_key",
+    "The credential is not accepted: an unknown, revoked or expired API key, or nobody's platform token",
+)
+_NOT_CHECKED = _error("api_error", "unavailable", "The credential could not be checked now; try again")
+_NOT_PERMITTED = _error(
+    "permission_error",
+    "not_permitted",
+    "Not permitted: identity headers are the gateway's to set, and a key limited to models cannot call here",
+)
+
+
+def _refusal(headers: Manifest, body: Manifest) -> Manifest:
+    return {"code": 401, "headers": headers, "body": body}

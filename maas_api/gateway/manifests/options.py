@@ -40,6 +40,11 @@ class TokenLimit(NamedTuple):
     window: str
 
 
+USUAL_CACHE = "standard"
+USUAL_LIMITS = (TokenLimit(100, "1m"),)
+"""The seed's."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The options that all providers share. The defaults are those of the platform's own installation."""
@@ -50,9 +55,10 @@ class Options:
     auth: Literal["kuadrant", "istio"] = "kuadrant"
     callback_url: str = "https://maas-api.opendatahub.svc.cluster.local:8443/internal/v1/api-keys/validate"
     token_audiences: tuple[str, ...] = ("maas-default-gateway-sa",)
-    cache: str = "standard"
-    token_limits: tuple[TokenLimit, ...] = (TokenLimit(100, "1m"),)
-    """Kuadrant alone; empty for no limit. The default is the seed's."""
+    cache: str | None = None
+    """A preset of CACHE_SECONDS, for Kuadrant alone; None for the usual one."""
+    token_limits: tuple[TokenLimit, ...] | None = None
+    """Kuadrant alone; empty for no limit. None: the seed's, where a limit has an effect."""
     internal_secret: SecretKey | None = None
     """The Secret, in the namespace of Kuadrant's AuthConfigs, whose value Authorino shows to the callback."""
     provider_keys: Literal["secret", "literal"] = "secret"
@@ -60,6 +66,24 @@ class Options:
     """The mesh's extension provider that asks maas-api, for ``auth="istio"``."""
     request_timeout: str = "0s"
     """``0s``: a stream lasts as long as it lives."""
+
+    @property
+    def cache_seconds(self) -> int:
+        """How long Authorino remembers an answer."""
+        return CACHE_SECONDS[self.cache or USUAL_CACHE]
+
+    def limits_for(self, target: Target) -> tuple[TokenLimit, ...]:
+        """The limits on a provider's route. Raises OptionError for one that would have no effect there."""
+        counted = target.provider.dialect == "openai"
+        if self.token_limits is None:
+            return USUAL_LIMITS if counted and self.auth == "kuadrant" else ()
+        if self.token_limits and not counted:
+            name = target.provider.name
+            raise OptionError(
+                f"token-limit: would have no effect on {name}: Kuadrant counts usage.total_tokens, which answers in "
+                f"Anthropic's shape do not have. Render {name} by itself with --token-limit none"
+            )
+        return self.token_limits
 
     def __post_init__(self) -> None:
         """Raises OptionError."""
@@ -71,14 +95,18 @@ class Options:
             raise OptionError(f"provider-keys: must be secret or literal, got {self.provider_keys!r}")
         if self.provider_keys == "literal" and self.auth != "kuadrant":
             raise OptionError("provider-keys: literal is for Kuadrant's AuthPolicy; Istio reads keys from the Secret")
-        if self.cache not in CACHE_SECONDS:
+        if self.auth == "istio" and self.cache is not None:
+            raise OptionError("cache: is Authorino's; with --auth istio the gateway asks at every request")
+        if self.auth == "istio" and self.token_limits:
+            raise OptionError("token-limit: is Kuadrant's TokenRateLimitPolicy; with --auth istio nobody would count")
+        if self.cache is not None and self.cache not in CACHE_SECONDS:
             raise OptionError(f"cache: must be one of {', '.join(CACHE_SECONDS)}, got {self.cache!r}")
         parts = urlsplit(self.callback_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise OptionError(f"callback-url: must be an http:// or https:// URL, got {self.callback_url!r}")
         if not self.token_audiences or not all(text.strip() for text in self.token_audiences):
             raise OptionError("token-audience: at least one, or the token of any service would do")
-        for limit in self.token_limits:
+        for limit in self.token_limits or ():
             if limit.limit < 1:
                 raise OptionError(f"token-limit: must allow at least 1 token, got {limit.limit}")
             _require(_WINDOW, "token-limit", limit.window, "must have a window such as 30s, 1m or 24h")

@@ -5,14 +5,13 @@ The lists are written by Authorino's own ``@tostr``: text put together in CEL wo
 
 from __future__ import annotations
 
-from maas_api.gateway.manifests.authpolicy import CALLBACK, IS_KEY, KEY, caller_rules
+from maas_api.gateway.manifests.authpolicy import ANSWER, CREDENTIAL, caller_rules, sent_as
 from maas_api.gateway.manifests.options import Options
 from maas_api.gateway.manifests.resources import Manifest
 from maas_api.identity import headers
+from maas_api.providers import CREDENTIAL_HEADERS
 
 ROUTE = "maas-api-route"
-_ANSWER = f"auth.metadata.{CALLBACK}"
-_HAS_ALLOW_LIST = f"{IS_KEY} && has(auth.metadata) && has({_ANSWER}) && has({_ANSWER}.models)"
 
 
 def own_auth_policy(options: Options) -> Manifest:
@@ -34,22 +33,25 @@ def own_auth_policy(options: Options) -> Manifest:
 
 
 def _identity() -> Manifest:
-    """A condition that cannot be evaluated leaves its header out, and the service answers 401 without it."""
-    username, group = headers.USERNAME.lower(), headers.GROUP.lower()
-    subscription, models = headers.SUBSCRIPTION.lower(), headers.MODELS.lower()
+    """A platform token's answer names no subscription and no models; then a user's own wish for one stays."""
+    elsewhere = [sent_as(header) for header in CREDENTIAL_HEADERS if header != "authorization"]
     return {
-        "username": _expression(username, f"{IS_KEY} ? {_ANSWER}.username : auth.identity.user.username"),
-        "key-groups": _selector(group, IS_KEY, f"{_ANSWER}.groups.@tostr"),
-        "token-groups": _selector(group, f"!{IS_KEY}", "auth.identity.user.groups.@tostr"),
-        "key-subscription": {"when": [{"predicate": IS_KEY}], **_expression(subscription, f"{_ANSWER}.subscription")},
-        "key-models": _selector(models, _HAS_ALLOW_LIST, f"{_ANSWER}.models.@tostr"),
-        "key": {"when": [{"predicate": IS_KEY}], **_expression("authorization", f'"Bearer " + {KEY}')},
+        "username": _header(headers.USERNAME, f"{ANSWER}.username"),
+        "groups": _header(headers.GROUP, f"{ANSWER}.groups.@tostr"),
+        "subscription": _where_there(f"{ANSWER}.subscription", headers.SUBSCRIPTION),
+        "models": _where_there(f"{ANSWER}.models", headers.MODELS, ".@tostr"),
+        "credential": {
+            "when": [{"any": elsewhere}],
+            "key": "authorization",
+            "plain": {"expression": f'"Bearer " + {CREDENTIAL}'},
+        },
     }
 
 
-def _expression(header: str, cel: str) -> Manifest:
-    return {"key": header, "plain": {"expression": cel}}
+def _header(name: str, selector: str) -> Manifest:
+    return {"key": name.lower(), "plain": {"selector": selector}}
 
 
-def _selector(header: str, when: str, selector: str) -> Manifest:
-    return {"key": header, "when": [{"predicate": when}], "plain": {"selector": selector}}
+def _where_there(selector: str, name: str, modifier: str = "") -> Manifest:
+    there = {"selector": selector, "operator": "neq", "value": ""}
+    return {"when": [there], **_header(name, selector + modifier)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from maas_api.gateway.manifests.options import Options, Target
+from collections.abc import Sequence
+
+from maas_api.gateway.manifests.options import Options, Target, TokenLimit
 from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
 
 
-def token_rate_limit_policy(options: Options, target: Target) -> Manifest:
+def token_rate_limit_policy(options: Options, target: Target, limits: Sequence[TokenLimit]) -> Manifest:
     """Limits by the caller's name, which the AuthPolicy exports as ``auth.identity.userid``."""
-    rates = [{"limit": limit.limit, "window": limit.window} for limit in options.token_limits]
+    rates = [{"limit": limit.limit, "window": limit.window} for limit in limits]
     limit = {"rates": rates, "counters": [{"expression": "auth.identity.userid"}]}
     spec = {"targetRef": on_route(target), "limits": {"tokens-per-caller": limit}}
     name = f"{route_name(target)}-trlp"

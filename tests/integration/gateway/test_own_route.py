@@ -15,7 +15,7 @@ import yaml
 
 from maas_api.app import build
 from maas_api.config import Settings
-from tests.support.authorino import Authorino
+from tests.support.authorino import Authorino, Question
 from tests.support.httproute import upstream
 from tests.support.kubernetes import find, objects
 from tests.support.objects import registry
@@ -63,7 +63,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder: Path = tmp_path_factory.mktemp("own-route")
     models = "- {id: gpt-4o, provider: openai}\n- {id: claude, provider: anthropic}"
     (folder / "registry.yaml").write_text(yaml.safe_dump(registry(models)))
+    token = secrets.token_hex(16)
+    users = {token: ["staff"], f"{token}-odd": ODD}
+    listed = [{"token": shown, "username": "alice", "groups": groups} for shown, groups in users.items()]
+    (folder / "tokens.yml").write_text(yaml.safe_dump(listed))
     settings = Settings(
+        tokens_file=folder / "tokens.yml",
         sqlite_path=folder / "keys.db",
         manifests=folder,
         kubernetes="off",
@@ -71,20 +76,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         default_subscription="default",
         validation_deadline_ms=2000,
     )
-    token = secrets.token_hex(16)
     with serving(build(settings)) as base, httpx.Client(base_url=base) as service:
         until(lambda: service.get("/readyz").status_code == 200, what="the service is ready")
 
-        def callback(http: Mapping[str, Any], body: str) -> tuple[str, bytes]:
-            answer = service.post(urlsplit(http["url"]).path, content=body)
+        def callback(question: Question) -> tuple[str, bytes]:
+            place = urlsplit(question.url)
+            answer = service.post(f"{place.path}?{place.query}", content=question.body, headers=question.headers)
             return answer.headers["content-type"], answer.content
 
-        def review(shown: str, audiences: list[str]) -> dict[str, Any] | None:
-            assert audiences == ["https://kubernetes.default.svc", "maas-default-gateway-sa"]
-            groups = {token: ["staff"], f"{token}-odd": ODD}.get(shown)
-            return None if groups is None else {"authenticated": True, "user": {"username": "alice", "groups": groups}}
-
-        yield Gateway(service, token, Authorino(POLICY, callback, review, lean=True))
+        yield Gateway(service, token, Authorino(POLICY, callback, lean=True))
 
 
 def ids(reply: httpx.Response) -> list[str]:

@@ -26,7 +26,7 @@ from maas_api.gateway.envoy.secrets import file_name, provider_secret, render_se
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.gateway.running import Envoy
 from tests.support import mesh
-from tests.support.authorino import Authorino
+from tests.support.authorino import Authorino, Question
 from tests.support.kubernetes import ROOT
 from tests.support.serving import serving
 
@@ -133,7 +133,7 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     options = manifests.Options(
         auth="istio" if mode == "istio" else "kuadrant",
         provider_keys="literal" if literal else "secret",
-        cache="off",
+        cache=None if mode == "istio" else "off",
     )
     targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]
     text = manifests.to_yaml(manifests.render(options, targets, site.provider_keys if literal else {}))
@@ -189,18 +189,14 @@ KUADRANT = {
 def kuadrant(resources: list[dict[str, Any]], site: Site) -> Any:
     """Authorino with the rendered policies in force, calling the real service back."""
 
-    def callback(http: Mapping[str, Any], body: str) -> tuple[str, bytes]:
-        path = urlsplit(http["url"]).path
-        headers = {"content-type": http["contentType"]}
-        answer = httpx.post(site.service + path, content=body, headers=headers, trust_env=False)
+    def callback(question: Question) -> tuple[str, bytes]:
+        place = urlsplit(question.url)
+        url = f"{site.service}{place.path}?{place.query}"
+        answer = httpx.post(url, content=question.body, headers=question.headers, trust_env=False)
         return answer.headers["content-type"], answer.content
 
-    def review(token: str, audiences: list[str]) -> dict[str, Any] | None:
-        assert audiences == ["maas-default-gateway-sa"]
-        return {"authenticated": True, "user": {"username": "alice"}} if token == site.token else None
-
     policies = {
-        item["spec"]["targetRef"]["name"]: Authorino(item, callback, review, lean=True)
+        item["spec"]["targetRef"]["name"]: Authorino(item, callback, lean=True)
         for item in mesh.of_kind(resources, "AuthPolicy")
     }
 

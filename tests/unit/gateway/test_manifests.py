@@ -61,9 +61,16 @@ TARGETS = {
 }
 
 
+def options_for(name: str, *targets: Target) -> Options:
+    """The options, without limits of tokens where Kuadrant could not count."""
+    options = OPTIONS[name]
+    counted = all(item.provider.dialect == "openai" for item in targets)
+    return options if counted or not options.token_limits else dataclasses.replace(options, token_limits=())
+
+
 def rendered(options: str, which: str) -> list[dict[str, Any]]:
     keys = {TARGETS[which].provider.name: "a-provider-key"} if options == "kuadrant-literal" else {}
-    return render(OPTIONS[options], [TARGETS[which]], keys)
+    return render(options_for(options, TARGETS[which]), [TARGETS[which]], keys)
 
 
 @pytest.mark.parametrize(("options", "which"), list(itertools.product(OPTIONS, TARGETS)))
@@ -94,7 +101,9 @@ def test_the_route_comes_last_so_that_it_is_never_open(options: str, kinds: list
 def test_the_same_options_give_the_same_bytes_in_any_order(options: str) -> None:
     targets = [TARGETS["openai"], TARGETS["anthropic"], TARGETS["azure"]]
     keys = {item.provider.name: "k" for item in targets} if options == "kuadrant-literal" else {}
-    texts = {to_yaml(render(OPTIONS[options], list(order), keys)) for order in itertools.permutations(targets)}
+    texts = {
+        to_yaml(render(options_for(options, *targets), list(order), keys)) for order in itertools.permutations(targets)
+    }
     assert len(texts) == 1
 
 
@@ -220,6 +229,11 @@ def test_the_gateways_pods_find_the_keys_where_the_filter_looks() -> None:
         ({"token_limits": (TokenLimit(1, "1 minute"),)}, "token-limit: must have a window"),
         ({"request_timeout": "soon"}, "request-timeout: must be a duration"),
         ({"auth": "istio", "provider_keys": "literal"}, "provider-keys: literal is for Kuadrant"),
+        (
+            {"auth": "istio", "cache": "off"},
+            "cache: is Authorino's; with --auth istio the gateway asks at every request",
+        ),
+        ({"auth": "istio", "token_limits": (TokenLimit(1, "1m"),)}, "token-limit: is Kuadrant's TokenRateLimitPolicy"),
         ({"auth": "none"}, "auth: must be kuadrant or istio"),
         ({"provider_keys": "plain"}, "provider-keys: must be secret or literal"),
     ],
@@ -227,6 +241,16 @@ def test_the_gateways_pods_find_the_keys_where_the_filter_looks() -> None:
 def test_an_option_that_cannot_be_is_refused_with_its_rule(change: dict[str, Any], rule: str) -> None:
     with pytest.raises(OptionError, match=re.escape(rule)):
         dataclasses.replace(Options(), **change)
+
+
+def test_a_limit_that_nobody_would_count_is_refused_with_the_reason() -> None:
+    limited = Options(token_limits=(TokenLimit(1000, "1m"),))
+    assert of_kind(render(limited, [TARGETS["openai"]]), "TokenRateLimitPolicy")
+    with pytest.raises(OptionError, match=r"no effect on anthropic: Kuadrant counts usage.total_tokens"):
+        render(limited, [TARGETS["openai"], TARGETS["anthropic"]])
+    for options in (Options(), Options(token_limits=())):
+        kinds = [item["kind"] for item in render(options, [TARGETS["anthropic"]])]
+        assert "TokenRateLimitPolicy" not in kinds
 
 
 def test_providers_and_keys_must_fit() -> None:
