@@ -20,9 +20,9 @@ def test_every_file_folder_and_target_it_names_exists(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert "://" in target or ((ROOT / page).parent / target).exists(), target
-    prose = re.sub(r"\]\([^)]*\)", "]", text)
+    prose = re.sub(r"\]\([^)]*\)|<br/>", " ", text)
     for name in re.findall(r"(?<![\w/.])((?:[\w-]+/)+(?:[\w-]+\.(?:py|md|yaml))?)(?![\w/<(])", prose):
-        assert (ROOT / name).exists() or (PACKAGE / name).exists() or (PACKAGE / "models" / name).exists(), name
+        assert (ROOT / name).exists() or any(PACKAGE.rglob(name.rstrip("/"))), name
     for target in re.findall(r"(?m)(?:^|`)make ([a-z]+)", text):
         assert re.search(rf"^{target}:", MAKE, re.MULTILINE), target
 
