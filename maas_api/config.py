@@ -8,111 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from maas_api.option_rules import Parser
+from maas_api.option_rules import address as _address
+from maas_api.option_rules import boolean as _boolean
+from maas_api.option_rules import choice as _choice
+from maas_api.option_rules import host as _host
+from maas_api.option_rules import integer as _integer
+from maas_api.option_rules import label as _label
+from maas_api.option_rules import names as _names
+from maas_api.option_rules import path as _path
+from maas_api.option_rules import rate as _rate
+from maas_api.option_rules import required as _required
+from maas_api.option_rules import seconds as _seconds
+from maas_api.option_rules import text as _text
 
 
 class ConfigError(Exception):
     """A setting that cannot be used. The message names the flag, the variable, the rule and what was received."""
-
-
-Parser = Callable[[str], Any]
-
-
-def _boolean(text: str) -> bool:
-    low = text.strip().lower()
-    if low in ("1", "t", "true", "yes", "on"):
-        return True
-    if low in ("0", "f", "false", "no", "off", ""):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _integer(low: int, high: int | None = None) -> Parser:
-    rule = (
-        f"must be a whole number of at least {low}" if high is None else f"must be a whole number from {low} to {high}"
-    )
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
-            raise ValueError(rule)
-        number = int(text)
-        if number < low or (high is not None and number > high):
-            raise ValueError(rule)
-        return number
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Parser:
-    def parse(text: str) -> float:
-        rule = f"must be a number of seconds from {low:g} to {high:g}"
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text.strip()):
-            raise ValueError(rule)
-        number = float(text)
-        if not low <= number <= high:
-            raise ValueError(rule)
-        return number
-
-    return parse
-
-
-def _text(text: str) -> str:
-    return text.strip()
-
-
-def _required(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text.strip()
-
-
-def _label(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text.strip()):
-        raise ValueError("must be a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen at an end")
-    return text.strip()
-
-
-def _choice(*allowed: str) -> Parser:
-    def parse(text: str) -> str:
-        if text.strip() not in allowed:
-            raise ValueError("must be one of " + ", ".join(allowed))
-        return text.strip()
-
-    return parse
-
-
-def _path(text: str) -> Path | None:
-    return Path(text.strip()) if text.strip() else None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
-
-
-def _address(text: str) -> str:
-    value = text.strip()
-    if value and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}", value):
-        raise ValueError("must be host:port or :port, an IPv6 host in square brackets")
-    if value and int(value.rpartition(":")[2]) > 65535:
-        raise ValueError("must have a port from 0 to 65535")
-    return value
-
-
-def _host(text: str) -> str:
-    value = text.strip().removeprefix("[").removesuffix("]")
-    if not re.fullmatch(r"[0-9A-Za-z.:-]*", value):
-        raise ValueError("must be a host name or an IP address")
-    return value
-
-
-def _rate(text: str) -> float:
-    rule = "must be a number from 0 to 1"
-    if not re.fullmatch(r"[0-9](\.[0-9]{1,9})?", text.strip()) or float(text) > 1:
-        raise ValueError(rule)
-    return float(text)
 
 
 def option(default: str, env: str, section: str, help_: str, parse: Parser = _text, *, flag: str | None = None) -> Any:
