@@ -85,7 +85,7 @@ class Settings:
     header_timeout_seconds: float = option("5", "HEADER_TIMEOUT_SECONDS", SERVER, "Seconds a client has to send a request's headers, from their first byte.", _seconds(0.05, 600))
     body_timeout_seconds: float = option("15", "BODY_TIMEOUT_SECONDS", SERVER, "Seconds a client has to send a whole request, from its first byte.", _seconds(0.05, 600))
     write_timeout_seconds: float = option("30", "WRITE_TIMEOUT_SECONDS", SERVER, "Seconds a client may take no byte of an answer before it is cut off.", _seconds(0.05, 600))
-    drain_seconds: float = option("0", "DRAIN_SECONDS", SERVER, "Seconds after SIGTERM in which requests are still accepted while /readyz says no, for load balancers to notice.", _seconds(0, 300))
+    drain_seconds: float = option("2", "DRAIN_SECONDS", SERVER, "Seconds after SIGTERM in which requests are still accepted while /readyz says no, for load balancers and kept connections to notice.", _seconds(0, 300))
     debug: bool = option("false", "DEBUG_MODE", SERVER, "Allow CORS from localhost and log at debug level. Not for production.", _boolean)
 
     # Platform

@@ -7,10 +7,12 @@ have reasons; the rest are gunicorn's defaults.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
 import os
+import resource
 import shutil
 import socket
 import tempfile
@@ -134,6 +136,13 @@ def serve(settings: Settings, greeting: str = "") -> None:
         migrations.upgrade(settings.database_url)
         build(settings)  # starts nothing; finds what is wrong with files that only the parts understand
         Server(settings, shared).run()
+
+
+def _open_as_many_files_as_allowed() -> None:
+    """Every connection is a file. The soft limit is kept low for programs that use select(2); this one does not."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # where it may not be raised, fewer connections are served
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

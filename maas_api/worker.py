@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -13,13 +15,14 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from maas_api.asgi import Entry
 from maas_api.config import Settings
 from maas_api.edge import tls
-from maas_api.edge.limits import Limits
+from maas_api.edge.limits import PARTING_SECONDS, Limits
 from maas_api.edge.protocol import BoundedProtocol
 
 _FLUSH_SECONDS = 2
@@ -68,7 +71,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             certificate = tls.Reloading(self._shared.certificate, self._settings.tls_min_version)
             self.config.ssl_context_factory = lambda _config, _default: certificate.context
             certificate.start()
-        server = DrainingServer(self.config, entry, self._settings.drain_seconds, self.ppid)
+        server = DrainingServer(self.config, entry, self._settings, self.ppid)
         self._install_sigquit_handler()
         server.on_started = self._serves
         try:
@@ -102,15 +105,23 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
         sys.exit(_BOOT_ERROR)
 
 
+_OTHER_FILES = 256
+"""File descriptors kept for everything but connections: the store, watches, logs, sockets between workers."""
+
+
 def limits(settings: Settings) -> Limits:
-    """The bounds of a connection, from the settings."""
+    """The bounds of a connection, from the settings; of their number also from how many files may be open."""
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = settings.max_connections
+    if may_open != resource.RLIM_INFINITY:
+        connections = max(1, min(connections, may_open - _OTHER_FILES))
     return Limits(
         header_bytes=settings.max_header_bytes,
         header_seconds=settings.header_timeout_seconds,
         request_seconds=settings.body_timeout_seconds,
         write_seconds=settings.write_timeout_seconds,
         idle_seconds=settings.keep_alive,
-        connections=settings.max_connections,
+        connections=connections,
     )
 
 
@@ -120,10 +131,11 @@ class DrainingServer(Server):
     It also ends when its master is gone: nobody would replace or stop it any more.
     """
 
-    def __init__(self, config: Any, entry: Entry, drain_seconds: float, parent: int) -> None:
+    def __init__(self, config: Any, entry: Entry, settings: Settings, parent: int) -> None:
         super().__init__(config)
         self._entry = entry
-        self._drain_seconds = drain_seconds
+        self._drain_seconds = settings.drain_seconds
+        self._handshake_seconds = settings.header_timeout_seconds
         self._parent = parent
         self._exit_at: float | None = None
         self.on_started: Callable[[], None] = lambda: None
@@ -137,8 +149,34 @@ class DrainingServer(Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: Any = None) -> None:
-        """Start, and leave a note that it went well."""
-        await super().startup(sockets)
+        """As uvicorn's, over the sockets the master made, with a bound on both ends of TLS; leave a note of success.
+
+        A connection is counted once its handshake is done: without a bound, silence at the TLS port would be free.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        config, loop = self.config, asyncio.get_running_loop()
+        hello, goodbye = (None, None) if config.ssl is None else (self._handshake_seconds, PARTING_SECONDS)
+
+        def connection() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=sock,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=hello,
+                ssl_shutdown_timeout=goodbye,
+            )
+            for sock in sockets
+        ]
+        self.started = True
         self.on_started()
 
     async def shutdown(self, sockets: Any = None) -> None:

@@ -6,17 +6,21 @@ accepts on it: whoever gets the scrape answers for all, and no worker's death si
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
 from typing import Any
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
+AT_ONCE = 16
+"""Connections answered at once; a further one takes the place of the one that has been open the longest."""
 
 
 class BindError(Exception):
@@ -47,7 +51,7 @@ def bind(host: str, port: int, option: str) -> socket.socket:
 
 
 class MetricsListener:
-    """Serves a registry on a bound socket, one scrape at a time; a Background of every worker."""
+    """Serves a registry on a bound socket, a few scrapes at a time; a Background of every worker."""
 
     def __init__(self, sock: socket.socket, registry: CollectorRegistry) -> None:
         self._sock = sock
@@ -62,7 +66,7 @@ class MetricsListener:
         class Handler(_Handler):
             source = registry
 
-        server = HTTPServer(self._sock.getsockname()[:2], Handler, bind_and_activate=False)
+        server = _Server(self._sock.getsockname()[:2], Handler, bind_and_activate=False)
         server.socket.close()
         server.socket = self._sock
         self._sock.setblocking(False)  # siblings accept on it too: a scrape that one of them took must not block us
@@ -79,6 +83,38 @@ class MetricsListener:
         self._server.shutdown()
         self._thread.join(timeout=2)
         self._server = None
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    """A thread for each connection, so that one that says nothing keeps no scrape waiting, and a bound on them."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._open: dict[socket.socket, None] = {}  # in the order in which they came
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own."""
+        with self._lock:
+            oldest = next(iter(self._open)) if len(self._open) >= AT_ONCE else None
+            if oldest is not None:
+                del self._open[oldest]
+                with contextlib.suppress(OSError):  # it has just ended by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It is over."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

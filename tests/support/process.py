@@ -92,6 +92,7 @@ def running(
         "--default-subscription", "default",
         "--sqlite-path", str(folder / "keys.db"),
         "--log-format", "json",
+        "--drain-seconds", "0",  # nobody has to notice; those of a restart set their own
         "--validation-deadline-ms", "5000",  # tests share the machine; those of the deadline set their own
         *flags,
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -166,3 +167,17 @@ def test_the_self_made_key_is_readable_by_its_owner_only(tmp_path: Path) -> None
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
     assert tls.context(files, "1.3")
     assert tls.expires_at(files.cert) > 0
+
+
+def test_an_idle_client_and_one_that_never_greets_do_not_hold_up_the_end(
+    tmp_path: Path, ca: trustme.CA, trusted: ssl.SSLContext
+) -> None:
+    files = write(ca, tmp_path)
+    flags = ("--tls-cert", str(files.cert), "--tls-key", str(files.key), "--graceful-timeout", "60")
+    with running(tmp_path, *flags, scheme="https") as service, ExitStack() as held:
+        held.enter_context(socket.create_connection(("127.0.0.1", service.port), 5))
+        raw = held.enter_context(socket.create_connection(("127.0.0.1", service.port), 5))
+        idle = held.enter_context(trusted.wrap_socket(raw, server_hostname="localhost"))
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(100).startswith(b"HTTP/1.1 200")
+        assert service.stop(seconds=20) == 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import generate_latest
@@ -16,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from maas_api.observability import exposition, metrics
 from maas_api.observability.exposition import Folder, Publisher
-from maas_api.observability.listener import BindError, MetricsListener, bind
+from maas_api.observability.listener import AT_ONCE, PATIENCE_SECONDS, BindError, MetricsListener, bind
 
 VALID = metrics.validations.name
 HTTP = metrics.http_requests.name
@@ -155,6 +158,15 @@ def test_the_listener_serves_metrics_and_nothing_else(served: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404") as refused:
         urllib.request.urlopen(served + "/")
     refused.value.close()
+
+
+def test_connections_that_say_nothing_keep_no_scrape_waiting(served: str) -> None:
+    address = urlsplit(served)
+    with ExitStack() as silent:
+        for _ in range(2 * AT_ONCE):
+            silent.enter_context(socket.create_connection((address.hostname, address.port), 5))
+        with urllib.request.urlopen(served + "/metrics", timeout=PATIENCE_SECONDS * 0.75) as answer:
+            assert answer.status == 200
 
 
 def test_openmetrics_is_given_to_those_who_ask(served: str) -> None:
