@@ -7,12 +7,13 @@ import importlib
 import click
 
 from maas_api import __version__
+from maas_api.cli.options import WholeSentences
 
 COMMANDS = ("cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve", "usage")
 """The subcommands: each is the function of that name in the module of that name."""
 
 
-class _Lazily(click.Group):
+class _Lazily(WholeSentences):
     """A group that knows its commands' names. A probe that runs every few seconds must not load the whole service."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

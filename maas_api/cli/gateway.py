@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from maas_api.cli import gateway_inputs as inputs
+from maas_api.cli.options import WholeSentences
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     KEYS_SECRET,
@@ -26,7 +27,7 @@ _DEFAULTS = Options()
 _HEADER = """Written by maas-api gateway render. Edit the registry or the options, not this file."""
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def gateway() -> None:
     """Resources for a cluster's gateway."""
 

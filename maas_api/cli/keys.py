@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from maas_api.cli.options import SectionedCommand, settings_options
+from maas_api.cli.options import SectionedCommand, WholeSentences, settings_options
 from maas_api.cli.store import opened, plain
 from maas_api.config import KEYS, PLATFORM, STORE
 
@@ -20,7 +20,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _LIST = ("id", "name", "username", "subscription", "status", "expirationDate", "lastUsedAt")
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def keys() -> None:
     """Create, list, show, revoke and rotate keys in the store.
 
@@ -77,8 +77,8 @@ def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> No
 @click.option("--of-subscription", default="", help="Only keys bound to this subscription.")
 @click.option("--status", "statuses", multiple=True, help="active, revoked or expired; repeat for more.")
 @click.option("--ephemeral", is_flag=True, help="Ephemeral keys too.")
-@click.option("--limit", default=50, show_default=True, help="Most keys printed, up to 100.")
-@click.option("--offset", default=0, show_default=True, help="Keys to skip.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Most keys printed.")
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="Keys to skip.")
 def list_keys(output: str, user: str, of_subscription: str, **values: Any) -> None:
     """List the tenant's keys, newest first."""
     statuses, ephemeral = values.pop("statuses"), values.pop("ephemeral")
@@ -116,9 +116,18 @@ def show(output: str, key_id: str, **values: Any) -> None:
 def revoke(output: str, key_id: str, **values: Any) -> None:
     """Revoke one key by its id: every replica refuses it within milliseconds."""
     with _operator(values) as (operator, _settings):
+        from maas_api.errors import ApiError
         from maas_api.keys.http.key_json import as_json
 
-        _print_record(as_json(operator.revoke(key_id), operator.now()), output)
+        try:
+            record = operator.revoke(key_id)
+        except ApiError as fault:
+            record = operator.show(key_id)  # raises for a key that is not there
+            status = as_json(record, operator.now())["status"]
+            if status == "active":
+                raise fault from None
+            click.echo(f"nothing to revoke: the key is {status} already", err=True)
+        _print_record(as_json(record, operator.now()), output)
 
 
 @_command("rotate")

@@ -89,6 +89,11 @@ def as_text(report: dict[str, Any]) -> str:
     rows = [
         (item["id"], item["owned_by"], item["source"], item["object"], _state(item)) for item in report["models"]
     ] or [("(no models)", "", "", "", "")]
+    if not report["sources"]:
+        return (
+            "(no models, and nowhere to read them from)\n\n"
+            "Give --manifests FOLDER (in this repository examples/manifests), or --kubeconfig FILE for a cluster."
+        )
     parts = [_table(("MODEL", "OWNED BY", "SOURCE", "OBJECT", "STATE"), rows)]
     sources = [
         (item["name"], item["state"], f"{item['age_seconds']:g} s ago", item["detail"]) for item in report["sources"]

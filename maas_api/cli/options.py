@@ -15,6 +15,17 @@ from maas_api.config import Settings
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+class WholeSentences(click.Group):
+    """A group whose help gives every command's sentence whole, where click cuts it to a line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and what each is for."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(limit=1000)) for name, command in found if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 class SectionedCommand(click.Command):
     """A command whose help lists the settings under their sections."""
 
@@ -30,11 +41,9 @@ class SectionedCommand(click.Command):
             title = field.metadata["section"] if field is not None else "Options"
             sections.setdefault(title, []).append(record)
         own = sections.pop("Options", [])
-        for title, rows in sections.items():
+        for title, rows in [("Options", own), *sections.items()]:
             with formatter.section(title):
                 formatter.write_dl(rows)
-        with formatter.section("Options"):
-            formatter.write_dl(own)
 
 
 def settings_options(*sections: str) -> Callable[[_F], _F]:

@@ -30,10 +30,17 @@ def opened(values: dict[str, Any]) -> Iterator[tuple[Database, Settings]]:
     from maas_api.observability import logs
     from maas_api.store.assembly import database_url, open_store
 
-    logs.configure(settings.log_format, settings.log_level, sys.stderr)
+    # On a terminal the answer is enough: the audit record is for whoever collects the lines of a job.
+    watched = sys.stderr.isatty() and "LOG_LEVEL" not in os.environ
+    logs.configure(settings.log_format, "warning" if watched else settings.log_level, sys.stderr)
     try:
         url = database_url(settings, secrets.reader(settings, os.environ))
-        due = migrations.pending(url)
+        file, due = migrations.sqlite_file(url), migrations.pending(url)
+        if file is not None and not file.exists():
+            raise click.ClickException(
+                f"there is no database {file}: name the service's own (--sqlite-path, --database-url), "
+                "or make one: maas-api migrate"
+            )
         if due:
             raise click.ClickException(f"the store's schema is not up to date ({due[0]}): run maas-api migrate")
         database = open_store(settings, url)

@@ -67,11 +67,12 @@ class Follower:
             self._say(f"models: {' '.join(changes)} (now {len(self._listed)})")
 
     def _tell_problems(self) -> None:
+        left_out = (*self._stack.source.duplicates, *(it for it in self._stack.catalog.snapshot.problems if it.entry))
         problems = (*self._stack.source.problems(), *self._stack.catalog.snapshot.problems)
         before, self._problems = self._problems, tuple(map(str, problems))
-        for problem in self._problems:
-            if problem not in before:
-                self._say(f"{problem} (the last good state stays)")
+        for problem in problems:
+            if str(problem) not in before:
+                self._say(f"{problem} ({'left out' if problem in left_out else 'the last good state stays'})")
         if before and not self._problems:
             self._say("manifests: all good again")
 

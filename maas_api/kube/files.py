@@ -89,6 +89,11 @@ class FolderSource:
         """What is wrong now, in file order."""
         return [self._faults[file] for file in sorted(self._faults)] + list(self._duplicates)
 
+    @property
+    def duplicates(self) -> tuple[FileProblem, ...]:
+        """Of the problems, objects that are left out because another file defines them too."""
+        return self._duplicates
+
     def complaints(self) -> list[str]:
         """The problems, one line each."""
         return [str(problem) for problem in self.problems()]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,22 +83,33 @@ def upgrade(url: str) -> None:
 
 
 def pending(url: str) -> list[str]:
-    """The revisions that :func:`upgrade` would apply, oldest first. Raises MigrationError."""
+    """The revisions that :func:`upgrade` would apply, oldest first; makes no file to ask. Raises MigrationError."""
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        return _revisions(ScriptDirectory(str(Path(__file__).parent)), frozenset())
     database = open_database(url, statement_seconds=None)
     try:
         with database.engine.connect() as connection:
             _check(connection)
             done = _done(connection)
-            script = ScriptDirectory.from_config(_config(connection))
-            return [
-                f"{item.revision} {item.doc}"
-                for item in reversed(list(script.walk_revisions()))
-                if item.revision not in done
-            ]
+            return _revisions(ScriptDirectory.from_config(_config(connection)), done)
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:
         database.stop()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an embedded database; None for PostgreSQL and for a database in memory."""
+    parts = sa.make_url(url)
+    in_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
+    return Path(str(parts.database)) if in_file else None
+
+
+def _revisions(script: ScriptDirectory, done: Collection[str]) -> list[str]:
+    return [
+        f"{item.revision} {item.doc}" for item in reversed(list(script.walk_revisions())) if item.revision not in done
+    ]
 
 
 def _done(connection: sa.Connection) -> set[str]:

@@ -153,3 +153,6 @@ def test_what_is_wrong_is_told_while_the_demo_is_kept(
     registry(added(text, "- id: gpt: four"))
     wanted = f"{stack.registry}:{len(text.splitlines()) + 1}"
     eventually(lambda: any(wanted in sentence for sentence in told))
+    registry(added(text, "- id: no-provider"))
+    eventually(lambda: any("no-provider" in said and said.endswith("(left out)") for said in told))
+    assert not [said for said in told if "no-provider" in said and "last good state" in said]

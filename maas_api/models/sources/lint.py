@@ -20,6 +20,8 @@ class Report(NamedTuple):
     file: str
     ids: tuple[str, ...]
     problems: tuple[Problem, ...]
+    without_registry: bool = False
+    """Whether it is a file of something else."""
 
 
 def check(text: str, file: str) -> Report:
@@ -41,7 +43,7 @@ def check(text: str, file: str) -> Report:
         return _failed(file, Problem(f"{file}:{fault.line}", "", "", fault.rule))
     if not found:
         rule = f"holds neither a ConfigMap with the key {registry.KEY!r} nor a list of entries"
-        return _failed(file, Problem(file, "", "", rule))
+        return _failed(file, Problem(file, "", "", rule))._replace(without_registry=True)
     ids = [entry.id for mapped in found for entry in mapped.entries]
     return Report(file, tuple(ids), tuple(problem for mapped in found for problem in mapped.problems))
 

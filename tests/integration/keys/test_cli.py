@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from maas_api import migrations
 from maas_api.cli import main
+from tests.support.process import ROOT
 from tests.support.replicas import Replica, replicas
 
 
@@ -82,6 +88,8 @@ def test_a_list_narrows_and_says_when_there_is_more(service: Replica) -> None:
         (("create", "n", "--user", "u", "--group", "g"), "--subscription: must be given"),
         (("create", "n", "--user", "u", "--group", "g", "--label", "x", "--subscription", "s"), "must be KEY=VALUE"),
         (("list", "--status", "lost"), "invalid status 'lost'"),
+        (("list", "--limit", "1000"), "1000 is not in the range 1<=x<=100"),
+        (("revoke", "nope"), "API key not found"),
     ],
 )
 def test_a_mistake_is_one_sentence(service: Replica, arguments: tuple[str, ...], said: str) -> None:
@@ -91,7 +99,56 @@ def test_a_mistake_is_one_sentence(service: Replica, arguments: tuple[str, ...],
     assert "Traceback" not in done.output
 
 
-def test_a_store_that_was_never_migrated_is_not_written_to(url: str) -> None:
+def test_asking_makes_no_database(url: str, tmp_path: Path) -> None:
+    done = run("list")
+    assert done.exit_code == 1
+    assert f"there is no database {tmp_path / 'keys.db'}" in done.output
+    assert "maas-api migrate" in done.output
+    checked = CliRunner().invoke(main, ["migrate", "--check"])
+    assert checked.exit_code == 1
+    assert checked.output.startswith("due: 0001")
+    assert list(tmp_path.iterdir()) == []
+    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    assert CliRunner().invoke(main, ["migrate", "--check"]).output == "up to date\n"
+
+
+def test_a_store_that_was_never_migrated_is_not_written_to(url: str, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "keys.db").close()
     done = run("list")
     assert done.exit_code == 1
     assert "run maas-api migrate" in done.output
+
+
+def test_revoking_again_says_that_it_is_done_and_shows_the_key(service: Replica) -> None:
+    made = created()
+    assert run("revoke", str(made["id"])).exit_code == 0
+    again = run("revoke", str(made["id"]))
+    assert again.exit_code == 0
+    assert again.stderr == "nothing to revoke: the key is revoked already\n"
+    assert again.stdout == run("show", str(made["id"])).stdout
+
+
+def test_on_a_terminal_there_is_the_answer_and_no_log_line(service: Replica) -> None:
+    """The audit record is for whoever collects a job's lines; there it is."""
+    made = created()
+    for watched in (True, False):
+        script = "import sys; from maas_api.cli import main; main()"
+        command = [sys.executable, "-c", script, "keys", "rotate", str(made["id"]), "--output", "json"]
+        parent, child = pty.openpty()
+        os.set_blocking(parent, False)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=child if watched else subprocess.PIPE, cwd=ROOT
+        ) as done:
+            out, err = done.communicate(timeout=60)
+        os.close(child)
+        said = (_all(parent) if watched else err).decode()
+        os.close(parent)
+        assert json.loads(out)["id"] == made["id"]
+        assert ("AUDIT" in said) is not watched, said
+
+
+def _all(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except (BlockingIOError, OSError):  # nothing was written; Linux says EIO once the other end is closed
+        return b""

@@ -71,6 +71,42 @@ def test_an_empty_catalog_says_so(tmp_path: Path) -> None:
     assert "(no models)" in run("models", "--manifests", str(tmp_path)).output
 
 
+def test_with_nowhere_to_read_from_it_says_what_to_give() -> None:
+    said = run("models", "--kubernetes", "off").output
+    assert "nowhere to read them from" in said
+    assert "--manifests FOLDER" in said
+
+
+def test_lint_of_a_folder_reads_the_registries_in_it(tmp_path: Path) -> None:
+    deeper = tmp_path / "overlays"
+    deeper.mkdir()
+    (deeper / "registry.yaml").write_text(yaml.safe_dump(registry("[{id: a, provider: p}, {id: bad}]")))
+    (tmp_path / "other.yml").write_text(yaml.safe_dump(service("fine")))
+    (tmp_path / "notes.txt").write_text("- {id: b, provider: p}")
+    result = run("registry", "lint", str(tmp_path))
+    assert (result.exit_code, result.output.splitlines()[-1]) == (1, "1 good entry, 1 problem")
+    assert f"{deeper / 'registry.yaml'}:" in result.output
+    assert "other.yml" not in result.output
+    (deeper / "registry.yaml").unlink()
+    result = run("registry", "lint", str(tmp_path))
+    assert (result.exit_code, "none of the 1 file in it holds a registry" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("group", [(), ("keys",), ("gateway",), ("registry",)])
+def test_help_gives_every_sentence_whole(group: tuple[str, ...]) -> None:
+    listed = run(*group, "--help").output.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("command", [("keys", "list"), ("models",), ("migrate",)])
+def test_a_commands_own_options_come_first(command: tuple[str, ...]) -> None:
+    text = run(*command, "--help").output
+    sections = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert sections[0] == "Options"
+    assert len(sections) > 1
+
+
 def test_a_source_that_cannot_be_read_in_time_is_exit_code_1(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}

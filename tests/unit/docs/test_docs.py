@@ -161,7 +161,7 @@ def check_openssl(command: Command, _folder: Path) -> None:
 
 def check_jq(command: Command, _folder: Path) -> None:
     """One field of an answer."""
-    assert re.fullmatch(r"\.[a-z]+", command.words[-1])
+    assert re.fullmatch(r"(\.[a-z]+(\[\d\])?)+", command.words[-1])
 
 
 CHECKS: dict[str, Callable[[Command, Path], None]] = {
