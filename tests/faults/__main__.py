@@ -25,6 +25,7 @@ import httpx
 import psycopg
 
 from tests.faults.clock import Clock
+from tests.faults.cluster import api_restarted, link_cut, link_slow
 from tests.faults.link import Link
 from tests.faults.load import VALIDATE, Load, Record
 from tests.support import kubeapi
@@ -143,22 +144,6 @@ def pool_full(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def link_cut(link: Link) -> Iterator[None]:
-    """Connections break, new ones are refused."""
-    link.cut()
-    yield
-    link.mend()
-
-
-@contextmanager
-def link_slow(link: Link) -> Iterator[None]:
-    """Every answer takes two seconds longer."""
-    link.delay = 2.0
-    yield
-    link.delay = 0.0
-
-
-@contextmanager
 def workers_killed(service: Running) -> Iterator[None]:
     """SIGKILL for one worker after another."""
     for _ in range(3):
@@ -242,6 +227,9 @@ def over_postgres(folder: Path, seconds: float) -> Iterator[Row]:
         yield bench.run("fill the pool", lambda: pool_full(url))
         yield bench.run("cut the Kubernetes API", lambda: link_cut(link), recovered=hears_of("after-the-cut"))
         yield bench.run("delay the Kubernetes API", lambda: link_slow(link), recovered=hears_of("after-the-delay"))
+        yield bench.run(
+            "restart the Kubernetes API", lambda: api_restarted(api), recovered=hears_of("after-the-restart")
+        )
         yield bench.run("kill workers", lambda: workers_killed(service), resets=True)
 
 

@@ -214,6 +214,30 @@ def test_deleting_an_overlay_deletes_no_namespace_and_what_is_shared_bears_the_i
             assert name.endswith(tuple(f".{place}" for place in own)), f"{item['kind']} {name}"
 
 
+def test_in_another_namespace_the_gateway_asks_the_service_that_is_there(tmp_path: Path) -> None:
+    """The OpenShift overlay's parts in a namespace of one's own: nothing of them points to the usual place."""
+    where = {
+        "resources": [os.path.relpath(PATCHES / "base", tmp_path), "destinationrule.yaml"],
+        "components": [
+            os.path.relpath(PATCHES / "components" / name, tmp_path) for name in ("kuadrant", "subscriptions")
+        ],
+        "namespace": "elsewhere",
+        "transformers": [os.path.relpath(PATCHES / "names", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(where))
+    rule = (PATCHES / "overlays/openshift/destinationrule.yaml").read_text()
+    (tmp_path / "destinationrule.yaml").write_text(rule)
+    built = kubectl("kustomize", "--load-restrictor", "LoadRestrictionsNone", str(tmp_path))
+    items = list(yaml.safe_load_all(built))
+    assert "maas-api.opendatahub." not in built
+    policy = find(items, "AuthPolicy", "maas-api-auth-policy")["spec"]["rules"]
+    asked = policy["metadata"]["apiKeyValidation"]["http"]["url"]
+    assert asked.startswith("https://maas-api.elsewhere.svc.cluster.local:8443/internal/")
+    host = find(items, "DestinationRule", "maas-api-backend-tls.elsewhere")["spec"]["host"]
+    assert host == "maas-api.elsewhere.svc.cluster.local"
+    assert {who["namespace"] for item in items for who in item.get("subjects", ())} == {"elsewhere"}
+
+
 SWITCHES = {"inferenceservices": "source_inferenceservices", "maasmodelrefs": "source_maasmodelrefs"}
 
 
