@@ -134,6 +134,9 @@ def _show(report: Report, output: str, kept: dict[str, str]) -> None:
     lines = ["", *table(report.rows), "", *checklist(report.findings), ""]
     if report.passed:
         lines.append("PASS: one MaaS key for every model; the client never has a provider's key, the gateway adds it.")
+        if not kept:
+            lines += ["", "Next: make demo ARGS=--keep   leaves it running, with commands and SDK code to paste"]
+            lines += ["      docs/use.md             says how an application calls the models"]
     else:
         lines.append("FAIL: not every line above holds.")
     _echo("\n".join(lines))

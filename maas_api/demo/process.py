@@ -105,6 +105,22 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def check_port(port: int) -> None:
+    """Raises StartError where nothing of ours may listen on the port of 127.0.0.1.
+
+    Envoy would share a port with whoever has it, and say of one it may not have only what the kernel said.
+    """
+    if accepts(port):
+        raise StartError(f"port {port} is in use already")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as fault:
+            hint = ": this user may not, choose one from 1024 on" if isinstance(fault, PermissionError) else ""
+            raise StartError(f"cannot listen on port {port}: {fault.strerror}{hint}") from None
+
+
 def descendants(root: int) -> list[int]:
     """Process ids below ``root``, from /proc; empty on a system without it."""
     children: dict[int, list[int]] = {}

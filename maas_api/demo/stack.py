@@ -19,7 +19,7 @@ import yaml
 
 from maas_api.demo.certificates import Authority
 from maas_api.demo.client import Client
-from maas_api.demo.process import Child, StartError, accepts, free_port
+from maas_api.demo.process import Child, StartError, check_port, free_port
 from maas_api.demo.routing import Routing, Sites, catalog_of, routing
 from maas_api.demo.simulators.anthropic_api import anthropic_api
 from maas_api.demo.simulators.model_server import model_server
@@ -72,7 +72,7 @@ class Stack:
         self.envoy = EnvoyProcess(folder / "envoy")
         self.source, self.catalog = catalog_of(self.manifests)
         self.client: Client
-        self._port = port
+        self._port = port or free_port()  # chosen now: the listing tells it before Envoy listens
         self._internal_secret = secrets.token_urlsafe(24)
         self._service_port = free_port()
         self._authority = Authority()
@@ -113,8 +113,7 @@ class Stack:
 
     def start(self, say: Say) -> None:
         """Start everything and wait until it serves. Raises StartError, EnvoyError or OSError."""
-        if self._port and accepts(self._port):  # Envoy itself would share the port with whoever has it
-            raise StartError(f"port {self._port} is in use already")
+        check_port(self._port)
         self._prepare_folder()
         self._start_simulators()
         names = [f"{name} {simulator.url}" for name, simulator in self.simulators.items()]
@@ -184,7 +183,7 @@ class Stack:
             self.simulators[name] = simulator
 
     def _write_manifests(self) -> None:
-        values = {"model_server": self.simulators["model server"].url}
+        values = {"model_server": self.simulators["model server"].url, "gateway": f"http://127.0.0.1:{self._port}"}
         for file in resources.files("maas_api.demo").joinpath("data", "manifests").iterdir():
             text = string.Template(file.read_text("utf-8")).substitute(values)
             (self.manifests / file.name).write_text(text, "utf-8")

@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from maas_api.gateway.envoy import Address
 
+_LONGEST_FOLDER = 60
+
 _Self = TypeVar("_Self", bound="Envoy")
 
 
@@ -68,7 +70,7 @@ class Envoy:
         if self._process is not None:
             raise EnvoyError("Envoy is running already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._admin_folder = Path(tempfile.mkdtemp(prefix="maas-envoy-"))
+        self._admin_folder = _socket_folder()
         try:
             command = [
                 self._binary or envoy_binary(),
@@ -165,6 +167,16 @@ class Envoy:
             return connection.getresponse().read()
         finally:
             connection.close()
+
+
+def _socket_folder() -> Path:
+    """A folder whose path leaves room for a Unix socket's name (108 bytes in all), also where TMPDIR is long."""
+    usual = tempfile.gettempdir()
+    short = usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 -- what is made in it is private
+    try:
+        return Path(tempfile.mkdtemp(prefix="maas-envoy-", dir=short))
+    except OSError as fault:
+        raise EnvoyError(f"no folder for Envoy's socket: {short}: {fault.strerror} (TMPDIR chooses another)") from None
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -73,6 +73,7 @@ def test_it_passes_prints_the_table_and_every_check_and_cleans_up(start: Start, 
     rows = [line for line in out.splitlines() if "sk-oai-*" in line]
     assert [row.split()[0] for row in rows] == ["facebook/opt-125m", "gpt-4o-mini", "claude-sonnet-4-20250514"]
     assert all(row.endswith("PASS") for row in rows)
+    assert "Next: make demo ARGS=--keep" in out
     assert [text for text in ('"To be "', '"Hello! How can I"', '"Hello! How are you"') if text not in out] == []
     for promise in PROMISES:
         (line,) = [line for line in out.splitlines() if promise in line]

@@ -22,7 +22,9 @@ SIMULATORS = {"openai": Address("127.0.0.1", 1001), "anthropic": Address("127.0.
 def route(tmp_path: Path) -> Callable[[Sites], Routing]:
     """Routes for the packaged manifests."""
     for file in resources.files("maas_api.demo").joinpath("data", "manifests").iterdir():
-        text = string.Template(file.read_text("utf-8")).substitute(model_server="https://127.0.0.1:1000")
+        text = string.Template(file.read_text("utf-8")).substitute(
+            model_server="https://127.0.0.1:1000", gateway="http://127.0.0.1:999"
+        )
         (tmp_path / file.name).write_text(text)
 
     def build(sites: Sites) -> Routing:

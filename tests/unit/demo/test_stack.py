@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maas_api.demo import secrecy
-from maas_api.demo.process import StartError, accepts
+from maas_api.demo.process import StartError, accepts, check_port
 from maas_api.demo.simulators.server import Simulator, Whole
 from maas_api.demo.stack import Stack
 
@@ -62,3 +62,13 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
         with stack, pytest.raises(StartError, match=f"port {somebody.port} is in use already"):
             stack.start(lambda _: None)
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_port_that_this_user_may_not_have_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("socket.socket.bind", refused)
+    with pytest.raises(StartError) as fault:
+        check_port(80)
+    assert str(fault.value) == "cannot listen on port 80: Permission denied: this user may not, choose one from 1024 on"
