@@ -14,6 +14,7 @@ from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
+from maas_api.edge.secret import SecretFile
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
 from maas_api.gateway.callback import Callback
@@ -111,7 +112,9 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         lane,
         *reviews,
     ]
-    internal = guard.from_settings(settings)
+    internal = guard.InternalGuard()
+    if settings.internal_secret_file is not None:
+        background.append(SecretFile(settings.internal_secret_file, internal.accept))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     sign_in = SignIn(authorizer.route) if settings.sign_in else None
     return Service(settings, flask, fast, internal, readiness, background, sign_in)

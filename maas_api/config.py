@@ -123,7 +123,7 @@ class Settings:
     validation_deadline_ms: int = option("100", "VALIDATION_DEADLINE_MS", CACHE, "A validation is answered or given up within this many milliseconds.", _integer(5, 10_000))
 
     # Callers
-    internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret.", _path)
+    internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret; two lines while it is exchanged. Read again when it changes.", _path)
     tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
     sign_in: bool = option("false", "SIGN_IN", CALLERS, "Sign callers in here, by an API key or a platform token, where no gateway does. For a laptop: loopback only, and no request with a gateway's headers.", _boolean)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Check platform tokens by TokenReview, for ext_authz and for the callback.", _boolean)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from maas_api.cli.ask import UnansweredError, ask, trusting
+from maas_api.edge.secret import SecretError, secrets_in
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -24,11 +25,12 @@ def cleanup(url: str, ca_file: Path | None, insecure: bool, internal_secret_file
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise click.UsageError(f"--url: must be http://host:port or https://host:port, got {url!r}")
-    secret = internal_secret_file.read_text().strip() if internal_secret_file is not None else ""
-    headers = {"X-MaaS-Internal-Secret": secret} if secret else {}
+    headers = {}
     target = url.rstrip("/") + "/internal/v1/api-keys/cleanup"
     try:
+        if internal_secret_file is not None:
+            headers["X-MaaS-Internal-Secret"] = secrets_in(internal_secret_file)[0]
         answer = ask("POST", target, tls=trusting(ca_file, insecure=insecure), headers=headers)
-    except UnansweredError as fault:
+    except (UnansweredError, SecretError) as fault:
         raise click.ClickException(str(fault)) from None
     click.echo(answer.get("message", "done"))

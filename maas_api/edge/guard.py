@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hmac
 
-from maas_api.config import ConfigError, Settings
 from maas_api.wire import JSON, RawHeaders, Reply
 
 PREFIX = "/internal/"
@@ -26,15 +25,20 @@ _REFUSED = Reply(401, (JSON,), b"")
 
 
 class InternalGuard:
-    """Decides on every request under ``/internal/``. ``secret`` empty: the shared secret is not asked for."""
+    """Decides on every request under ``/internal/``. Without ``secrets`` none is asked for."""
 
-    def __init__(self, secret: bytes = b"") -> None:
-        self._secret = secret
+    def __init__(self, *secrets: bytes) -> None:
+        self._secrets = secrets
+
+    def accept(self, secrets: tuple[bytes, ...]) -> None:
+        """Ask for one of these from now on. Replaced as a whole, so readers need no lock."""
+        self._secrets = secrets
 
     def refuse(self, path: str, headers: RawHeaders) -> Reply | None:
         """The answer that refuses the request, or None where it may pass."""
         by_secret = path in SECRET_ONLY
-        if by_secret and not self._secret:
+        accepted = self._secrets
+        if by_secret and not accepted:
             return NOT_FOUND
         presented = b""
         for name, value in headers:
@@ -42,19 +46,6 @@ class InternalGuard:
                 return NOT_FOUND
             if name == _SECRET_HEADER:
                 presented = value
-        if self._secret and not hmac.compare_digest(presented, self._secret):
+        if accepted and not any(hmac.compare_digest(presented, secret) for secret in accepted):
             return _REFUSED
         return None
-
-
-def from_settings(settings: Settings) -> InternalGuard:
-    """The guard with the secret of the settings, if any. Raises ConfigError for a file without one."""
-    if settings.internal_secret_file is None:
-        return InternalGuard(b"")
-    secret = settings.internal_secret_file.read_bytes().strip()
-    if not secret:
-        raise ConfigError(
-            f"--internal-secret-file (INTERNAL_SECRET_FILE): {settings.internal_secret_file} is empty, "
-            "and would leave /internal without the protection it asks for"
-        )
-    return InternalGuard(secret)

@@ -115,4 +115,4 @@ def remember_secrets(database_url: str, shared_secret: Path | None) -> None:
     if password:
         REDACTOR.remember(password, unquote(password))
     if shared_secret is not None:
-        REDACTOR.remember(shared_secret.read_text("utf-8", "replace").strip())
+        REDACTOR.remember(*(line.strip() for line in shared_secret.read_text("utf-8", "replace").splitlines()))

@@ -41,7 +41,7 @@ class Playbook:
     """One server. Called, it accepts a connection; ``end`` holds each of them to what was told."""
 
     def __init__(self, limits: Limits, secret: bytes = b"") -> None:
-        self.loop, self.limits, self.guard = Clockwork(), limits, InternalGuard(secret)
+        self.loop, self.limits, self.guard = Clockwork(), limits, InternalGuard(*filter(None, (secret,)))
         self.draining = False
         self.told: list[str] = []
         self._connections: list[Connection] = []

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from maas_api.cli import main
 from maas_api.config import Settings
+from maas_api.edge.secret import secrets_in
 from maas_api.models.sources import registry
 from maas_api.providers import PATH_ROOT, entry_for
 from tests.support import contract
@@ -62,7 +63,8 @@ def check_kubectl(command: Command, folder: Path) -> None:
         authority.private_key_pem.write_to_path(str(folder / "tls.key"))
         authority.cert_chain_pems[0].write_to_path(str(folder / "tls.crt"))
         local = [re.sub(r"^(--(?:cert|key))=", rf"\1={folder}/", word) for word in words]
-        (folder / "internal-secret").write_text("x")
+        for name in ("internal-secret", "internal-secret-both"):
+            (folder / name).write_text("x")
         local = [word.replace("=internal-secret", f"={folder}/internal-secret") for word in local]
         made = yaml.safe_load(kubectl(*local, "--dry-run=client", "-o", "yaml"))
         made["metadata"].pop("creationTimestamp", None)
@@ -154,9 +156,32 @@ def check_curl(command: Command, _folder: Path) -> None:
         jsonschema.Draft202012Validator({**schema, "components": contract.document()["components"]}).validate(body)
 
 
-def check_openssl(command: Command, _folder: Path) -> None:
-    """Random text for a secret, into a file."""
-    assert command.words == ("openssl", "rand", "-hex", "32", ">", "internal-secret")
+def check_of_the_shell(command: Command, _folder: Path) -> None:
+    """What makes the shared secret's files; run as written below."""
+    assert command.page == "install-openshift.md"
+    assert command.program == "date" or any(
+        "internal-secret" in line for line in SECRET_LINES if command.program in line
+    )
+
+
+SECRET_LINES = [
+    line
+    for _, language, content in blocks(TEXTS["install-openshift.md"])
+    if language == "sh"
+    for line in content.splitlines()
+    if line.startswith(("openssl ", "printf ", "mv "))
+]
+
+
+def test_the_commands_give_a_secret_that_authorinos_client_can_send(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line break in the Secret and every key is refused; so no file may have one, but between two secrets."""
+    subprocess.run(["bash", "-euc", "\n".join(SECRET_LINES)], cwd=tmp_path, check=True)
+    (new,), (before,) = (secrets_in(tmp_path / name) for name in ("internal-secret", "internal-secret-before"))
+    assert secrets_in(tmp_path / "internal-secret-both") == (new, before)
+    assert len(new) == len(before) == 64
+    assert "white space" not in caplog.text
 
 
 def check_jq(command: Command, _folder: Path) -> None:
@@ -172,7 +197,7 @@ CHECKS: dict[str, Callable[[Command, Path], None]] = {
     "maas-api": check_maas_api,
     "curl": check_curl,
     "jq": check_jq,
-    "openssl": check_openssl,
+    **dict.fromkeys(("openssl", "tr", "mv", "printf", "cat", "date"), check_of_the_shell),
 }
 
 
