@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
+from urllib.parse import unquote
 
 from maas_api import errors
 from maas_api.access.allowlist import permits
@@ -81,9 +82,13 @@ class Authorizer:
 
     def route(self, request: Request) -> Reply | Pending:
         """The answer to one question. In doubt, and when the store or the cluster is silent, the answer is no."""
+        if _shows_a_key(request.target):
+            return _misplaced("path or query")
         credential = _credential(request)
         if isinstance(credential, Reply):
             return credential
+        if request.body and credential.encode("latin-1") in request.body:
+            return _misplaced("body")
         if credential.startswith(KEY_PREFIX):
             verdict = self._keys.check(credential)
             deadline = self._keys.deadline if len(request.body) <= READ_AT_ONCE_BYTES else BODY_DEADLINE
@@ -160,6 +165,23 @@ def _presented(request: Request, header: str) -> str:
         return value
     scheme, _, token = value.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _shows_a_key(target: str) -> bool:
+    """Whether a path or a query holds what looks like an API key, however often it is escaped."""
+    for _ in range(4):
+        if KEY_PREFIX in target.lower():
+            return True
+        if "%" not in target:
+            return False
+        target = unquote(target)
+    return True  # nobody escapes that often for a good reason
+
+
+def _misplaced(where: str) -> Reply:
+    """A key must not go on to a model's server, nor into the logs on the way."""
+    message = f"An API key stands in the request's {where}: send it as Authorization: Bearer or x-api-key, only there"
+    return errors.sdk(400, message, code="key_in_request").reply()
 
 
 def _original_path(request: Request) -> str:

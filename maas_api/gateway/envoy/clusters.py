@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Tls, Upstream, is_ip
+from maas_api.gateway.envoy.secrecy import hide_keys, hide_provider_key
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
 from maas_api.providers import CREDENTIAL_HEADERS, Provider
@@ -22,6 +23,8 @@ INTERNAL_SECRET_HEADER = "x-maas-internal-secret"  # noqa: S105 - the header's n
 _PLATFORM_PREFIXES = ("x-maas-", "x-envoy-", "x-forwarded-")
 # A caller's cookies belong to the platform's host name.
 _PLATFORM_HEADERS = ("cookie", "forwarded", "x-real-ip")
+# Where clients put credentials besides, and what a browser adds: of no use to a model, whatever their form.
+OTHER_CREDENTIALS = ("proxy-authorization", "x-goog-api-key", "sec-websocket-protocol", "referer")
 
 
 def model_cluster(model: LocalRoute) -> str:
@@ -40,7 +43,7 @@ def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
     return [
         _cluster(MAAS_API, plan.maas_api, []),
         _cluster(AUTHORITY, plan.maas_api, authority),
-        *(_cluster(model_cluster(model), model.upstream, [_clean()]) for model in plan.models),
+        *(_cluster(model_cluster(model), model.upstream, [_clean(), hide_keys()]) for model in plan.models),
         *(_provider(route, folder) for route in plan.providers),
     ]
 
@@ -55,6 +58,7 @@ def provider_filters(provider: Provider, folder: Path) -> list[Json]:
     return [
         _clean("x-request-id", defaults=provider.default_headers),
         _inject(provider.credential_header, provider.credential_prefix, provider_secret(provider.name), folder),
+        hide_provider_key(provider.credential_header),
     ]
 
 
@@ -64,7 +68,7 @@ def _clean(*more: str, defaults: tuple[tuple[str, str], ...] = ()) -> Json:
     Upstream and not on the route: only here the headers that the router itself adds (x-envoy-original-path,
     x-envoy-expected-rq-timeout-ms) exist already.
     """
-    names = (*CREDENTIAL_HEADERS, *_PLATFORM_HEADERS, *more)
+    names = (*CREDENTIAL_HEADERS, *OTHER_CREDENTIALS, *_PLATFORM_HEADERS, *more)
     mutations: list[Json] = [
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _PLATFORM_PREFIXES),
         *({"remove": name} for name in names),
