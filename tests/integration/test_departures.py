@@ -78,6 +78,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, str]) -> It
         "manifests": str(manifests),
         "kubernetes": "off",
         "source_maasmodelrefs": "auto",
+        "validation_deadline_ms": "9000",
     }
     with serving(build(load(flags, {}))) as base, httpx.Client(base_url=base, headers=ALICE) as made:
         until(lambda: made.get("/readyz").status_code == 200, what="the service is ready")
