@@ -10,7 +10,6 @@ from pathlib import Path
 from flask import Flask
 
 from maas_api.access import assembly as access
-from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
@@ -18,8 +17,7 @@ from maas_api.edge.secret import SecretFile
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
 from maas_api.gateway.callback import Callback
-from maas_api.gateway.lane import Lane
-from maas_api.gateway.local_models import ModelsByPath
+from maas_api.gateway.judgement import Judgement
 from maas_api.gateway.signin import SignIn
 from maas_api.identity import assembly as identity
 from maas_api.identity import tenants
@@ -29,6 +27,7 @@ from maas_api.kube import sources as kube_sources
 from maas_api.lifecycle import Background
 from maas_api.migrations import AtStart
 from maas_api.models import assembly as models
+from maas_api.models.calls import Calls
 from maas_api.models.listing import Listing
 from maas_api.observability.redaction import remember_secrets
 from maas_api.store.assembly import database_url
@@ -87,13 +86,13 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared)
     metering = usage.build(settings, minting.store, admins, lambda: PriceBook({}))
-    lane = Lane()
-    authorizer = Authorizer(checking.validation, tokens, ModelsByPath(lambda: catalog.snapshot), lane)
+    calls = Calls(catalog, opened.access)
+    authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths))
 
-    Listing(catalog, opened.access).register(fast)
+    Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", Callback(checking.validation.route, tokens).route)
-    fast.add_prefix(AUTHZ_PREFIX, authorizer.route, body_bytes=JUDGED_BODY_BYTES)
+    fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
@@ -109,7 +108,6 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         *minting.background,
         *checking.background,
         *metering.background,
-        lane,
         *reviews,
     ]
     internal = guard.InternalGuard()

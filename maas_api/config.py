@@ -128,6 +128,7 @@ class Settings:
     sign_in: bool = option("false", "SIGN_IN", CALLERS, "Sign callers in here, by an API key or a platform token, where no gateway does. For a laptop: loopback only, and no request with a gateway's headers.", _boolean)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Check platform tokens by TokenReview, for ext_authz and for the callback.", _boolean)
     token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences one of which a token must carry that ext_authz asks about, separated by commas. The callback names its own.", _names)
+    provider_open_paths: tuple[str, ...] = option("", "PROVIDER_OPEN_PATHS", CALLERS, "What callers reach of a provider's account beside its models (batches, files), as provider:METHOD /path, '*' at the end for all below, separated by commas. Empty: nothing.", _names)
     tenants_endpoint: bool = option("false", "TENANTS_ENDPOINT", CALLERS, "Answer GET /v1/tenants to users of the cluster. Needs to review tokens and to read the Gateway.", _boolean)
     admin_users: tuple[str, ...] = option("", "ADMIN_USERS", CALLERS, "Users who are admins without asking the cluster, separated by commas.", _names)
     admin_groups: tuple[str, ...] = option("", "ADMIN_GROUPS", CALLERS, "Groups whose members are admins without asking the cluster, separated by commas.", _names)

@@ -52,13 +52,51 @@ class Provider:
         "v1/audio/speech",
     )
     """Paths, relative to the route, that run exactly one model: the one the JSON body names in ``model``, or the one
-    in place of ``{model}``. A key with an allow-list reaches no other path, because elsewhere (batches, files,
-    fine-tuning) a request can use models that it does not name."""
+    in place of ``{model}``. POST on them is all that is open, because elsewhere (batches, files, fine-tuning) a request
+    uses models that it does not name, or reads what belongs to others of the operator's account."""
+    bearer_paths: tuple[str, ...] = ()
+    """Further such paths, in OpenAI's dialect, where the key is expected as ``Authorization: Bearer`` instead."""
+    v1: str = "v1/"
+    """Where the endpoints that the root offers as ``/v1/...`` lie, relative to the route."""
 
     @property
     def path_prefix(self) -> str:
         """The route at the gateway, with both slashes."""
         return f"{PATH_ROOT}{self.name}/"
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The root's endpoints that the provider speaks, of :data:`ENDPOINTS`."""
+        paths = frozenset((*self.model_paths, *self.bearer_paths))
+        return tuple(name for name in ENDPOINTS if self.v1 + name in paths)
+
+    def model_at(self, path: str) -> str | None:
+        """What a path (relative to the route, percent-decoded) says of the model that POST runs there: its name, or ""
+        where the body names it. None: the path runs no single model."""
+        for pattern in (*self.model_paths, *self.bearer_paths):
+            before, placeholder, after = pattern.partition("{model}")
+            if not placeholder:
+                if path == pattern:
+                    return ""
+                continue
+            named = path[len(before) : len(path) - len(after)]
+            if path.startswith(before) and path.endswith(after) and named and "/" not in named:
+                return named
+        return None
+
+
+ENDPOINTS = (
+    "chat/completions",
+    "completions",
+    "responses",
+    "embeddings",
+    "moderations",
+    "images/generations",
+    "audio/speech",
+    "messages",
+    "messages/count_tokens",
+)
+"""What the gateway's root offers below ``/v1/``, with POST and the model's name in the body."""
 
 
 _ENTRIES = (
@@ -76,8 +114,9 @@ _ENTRIES = (
         private_response_headers=("set-cookie", "anthropic-organization-id"),
         dialect="anthropic",
         model_paths=("v1/messages", "v1/messages/count_tokens", "v1/complete"),
+        bearer_paths=("v1/chat/completions",),
     ),
-    Provider(name="vllm", host=None),
+    Provider(name="vllm", host=None, model_paths=tuple(f"v1/{name}" for name in ENDPOINTS)),
     Provider(
         name="azure",
         host=None,
@@ -92,6 +131,7 @@ _ENTRIES = (
             "openai/deployments/{model}/embeddings",
             "openai/deployments/{model}/images/generations",
         ),
+        v1="openai/v1/",
     ),
 )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maas_api.access import opened
 from maas_api.access.caller import Access
 from maas_api.access.namespaces import ReviewedNamespaces
+from maas_api.access.opened import OpenedPath
 from maas_api.access.subscriptions import Visibility
 from maas_api.config import ConfigError, Settings
 from maas_api.identity.headers import Identity
@@ -21,14 +23,22 @@ class Assembled:
     """What the composition root needs of the room."""
 
     access: Access
+    paths: tuple[OpenedPath, ...]
     background: Sequence[Background]
 
 
 def build(settings: Settings, client: Client | None, directory: Directory) -> Assembled:
     """The rule's two sources beside the key itself. Raises ConfigError for a check that has no cluster to ask."""
     namespaces = _namespaces(settings, client)
-    subscriptions = Visibility(directory) if settings.source_maasmodelrefs != "off" else None
-    return Assembled(Access(namespaces, subscriptions), () if namespaces is None else (namespaces,))
+    access = Access(namespaces, Visibility(directory))
+    return Assembled(access, _paths(settings), () if namespaces is None else (namespaces,))
+
+
+def _paths(settings: Settings) -> tuple[OpenedPath, ...]:
+    try:
+        return opened.parse(settings.provider_open_paths)
+    except ValueError as fault:
+        raise ConfigError(f"--provider-open-paths (PROVIDER_OPEN_PATHS): {fault}") from None
 
 
 def _namespaces(settings: Settings, client: Client | None) -> ReviewedNamespaces | None:

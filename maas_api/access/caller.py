@@ -1,10 +1,10 @@
-"""From a caller to the scope the rule decides by: what narrows it is asked here, once a request."""
+"""From a caller to the grants the rule decides by: what narrows it is asked here, once a request."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from maas_api.access.decision import References, Scope, SubscriptionLabel
+from maas_api.access.decision import Grants, References, Scope, SubscriptionLabel
 from maas_api.identity.headers import Identity
 
 
@@ -36,23 +36,28 @@ class NamespaceAccess(Protocol):
         """Those of ``namespaces`` the caller is known to have access to."""
 
 
-class OpenedModels(Protocol):
-    """The MaaSModelRefs that a caller's subscriptions open."""
+class SubscriptionGrant(Protocol):
+    """What the subscriptions of one caller open."""
 
     def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
-        """The subscriptions that open ``namespace/name``; empty where none does."""
+        """The subscriptions that open a MaaSModelRef (``namespace/name``); empty where none does."""
+
+    def paths(self) -> frozenset[str] | None:
+        """The open routes in the cluster (``/<namespace>/<name>/``); None where they are not restricted."""
+
+    def opens_path(self, path_prefix: str) -> bool:
+        """Whether a route is among them, at a cost that does not grow with their number."""
 
 
 class SubscriptionAccess(Protocol):
-    """Which MaaSModelRefs a caller may see, by their subscriptions."""
+    """What callers' subscriptions open."""
 
-    def restriction(self, who: Identity, requested: str, *, api_key: bool) -> OpenedModels | None:
-        """What the caller's subscriptions open; None: no restriction. Raises ApiError."""
+    def grant(self, who: Identity, requested: str, *, api_key: bool) -> SubscriptionGrant | None:
+        """None: subscriptions do not restrict. Raises ApiError for a subscription that cannot be selected."""
 
 
 class Access:
-    """Scopes of callers. ``namespaces`` is None where they are not checked, ``subscriptions`` where MaaSModelRefs
-    are not a source."""
+    """Grants of callers. ``namespaces`` is None where they are not checked, ``subscriptions`` where there are none."""
 
     def __init__(
         self, namespaces: NamespaceAccess | None = None, subscriptions: SubscriptionAccess | None = None
@@ -60,16 +65,49 @@ class Access:
         self._namespaces = namespaces
         self._subscriptions = subscriptions
 
-    def scope(self, caller: Caller, universe: Universe) -> Scope:
+    def scope(self, caller: Caller, universe: Universe, *, provider: str = "") -> Scope:
         """What the caller may see. Raises ApiError for a subscription that cannot be selected."""
         groups = universe.groups.intersection(caller.who.groups) if universe.groups else frozenset()
         allowed = None if self._namespaces is None else self._namespaces.visible(caller.who, universe.namespaces)
-        return Scope(groups, caller.models, allowed, self._references(caller, universe))
+        grant = self._grant(caller)
+        if grant is None:
+            return Scope(groups, caller.models, allowed, provider=provider)
+        return Scope(groups, caller.models, allowed, _listed(grant, universe), grant.paths(), provider)
 
-    def _references(self, caller: Caller, universe: Universe) -> References | None:
+    def grants(self, caller: Caller, *, provider: str = "") -> Grants:
+        """The same, asked for one model: nothing in it grows with the number of models. Raises ApiError likewise."""
+        return _Asked(caller, provider, self._namespaces, self._grant(caller))
+
+    def _grant(self, caller: Caller) -> SubscriptionGrant | None:
         if self._subscriptions is None:
             return None
-        opened = self._subscriptions.restriction(caller.who, caller.subscription, api_key=caller.api_key)
-        if opened is None:
-            return None
-        return frozenset((place, by) for place in universe.references if (by := opened.by(place)))
+        return self._subscriptions.grant(caller.who, caller.subscription, api_key=caller.api_key)
+
+
+def _listed(grant: SubscriptionGrant, universe: Universe) -> References:
+    return frozenset((place, by) for place in universe.references if (by := grant.by(place)))
+
+
+class _Asked:
+    """Grants that are looked up as the rule asks for them."""
+
+    def __init__(
+        self, caller: Caller, provider: str, namespaces: NamespaceAccess | None, grant: SubscriptionGrant | None
+    ) -> None:
+        self._who = caller.who
+        self._namespaces = namespaces
+        self._grant = grant
+        self.models = caller.models
+        self.provider = provider
+
+    def in_group(self, groups: frozenset[str]) -> bool:
+        return not groups.isdisjoint(self._who.groups)
+
+    def in_namespace(self, namespace: str) -> bool:
+        return self._namespaces is None or bool(self._namespaces.visible(self._who, frozenset((namespace,))))
+
+    def opens_reference(self, reference: str) -> bool:
+        return self._grant is None or bool(self._grant.by(reference))
+
+    def opens_path(self, path_prefix: str) -> bool:
+        return self._grant is None or self._grant.opens_path(path_prefix)

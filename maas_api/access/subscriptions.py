@@ -1,54 +1,105 @@
-"""Which MaaSModelRefs a caller's subscriptions open."""
+"""What a caller's subscriptions open: MaaSModelRefs, and the models in the cluster that those stand for.
+
+The same facts as ``subscriptions/select`` tells a gateway's policy: the subscription is the caller's and in service,
+it includes the model (with its limits in force where it has any), and a MaaSAuthPolicy opens the model to the caller.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from maas_api import errors
 from maas_api.access.decision import SubscriptionLabel
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions.directory import Directory, View
 from maas_api.subscriptions.listing import NO_STORE
-from maas_api.subscriptions.model import FAILED, ModelRef, Subscription
-
-
-class Opened(NamedTuple):
-    """The MaaSModelRefs open to a caller: ``namespace/name`` -> the subscriptions that open each, and those that open
-    every model there is."""
-
-    models: Mapping[str, tuple[SubscriptionLabel, ...]]
-    every: tuple[SubscriptionLabel, ...] = ()
-
-    def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
-        """The subscriptions that open a model; empty where none does."""
-        return self.models.get(reference, self.every)
+from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, Subscription
 
 
 class Visibility:
-    """Which MaaSModelRefs a caller of ``GET /v1/models`` may see, by their subscriptions."""
+    """Implements :class:`~maas_api.access.caller.SubscriptionAccess` over the directory."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    def restriction(self, who: Identity, requested: str, *, api_key: bool) -> Opened | None:
-        """What is open to the caller; None where the kind does not exist: no restriction.
+    def grant(self, who: Identity, requested: str, *, api_key: bool) -> Grant | None:
+        """What the caller's subscriptions open.
 
-        An API key sees what the subscription bound to it refers to; a platform user the same for one they name, else
-        the union of what they can use. A named subscription that refers to no model opens (as in the Go service)
-        every one. Raises ApiError 403 permission_error, 503 before the first state.
+        An API key has what the subscription bound to it opens; a platform user the same for one they name, else the
+        union of what they can use. A named subscription that refers to no model opens every one, as in the Go service.
+        None where the kind does not exist. Raises ApiError 403 permission_error, 503 before the first state.
         """
         view = self._directory.view
-        if api_key and not requested:
-            raise errors.sdk(403, "API key has no subscription bound")
         if view is None:
             if self._directory.known:
                 return None
             raise errors.sdk(503, "Subscriptions are not known yet, try again", headers=NO_STORE)
+        if api_key and not requested:
+            raise errors.sdk(403, "API key has no subscription bound")
         if not requested:
-            return Opened(_union(view.visible(who)))
+            return Grant(view, who, [item for item in view.owned(who) if item.usable and item.models], bound=False)
         chosen = _named(view, who, requested)
-        return Opened(_union([(chosen, chosen.models)])) if chosen.models else Opened({}, (_label(chosen),))
+        return Grant(view, who, [chosen], bound=api_key)
+
+
+class Grant:
+    """Implements :class:`~maas_api.access.caller.SubscriptionGrant`.
+
+    ``bound``: the credential is a key, which calls in the cluster only what its subscription opens. A platform user's
+    rights there are those of the cluster (the namespace check), not a subscription's.
+    """
+
+    def __init__(self, view: View, who: Identity, held: Sequence[Subscription], *, bound: bool) -> None:
+        self._view = view
+        self._who = who
+        self._held = sorted(held, key=lambda item: (item.name, item.namespace))
+        self._bound = bound
+
+    def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
+        """See the protocol. In name order."""
+        namespace, _, name = reference.partition("/")
+        key = ModelKey(namespace, name)
+        return tuple(
+            SubscriptionLabel(item.name, item.display_name, item.description)
+            for item in self._held
+            if self._includes(item, key)
+        )
+
+    def paths(self) -> frozenset[str] | None:
+        """See the protocol."""
+        if not self._bound or not all(item.models for item in self._held):
+            return None
+        keys = (key for item in self._held for key in item.by_key if self._includes(item, key))
+        return frozenset(path for key in keys if (path := _path(self._view, key)))
+
+    def opens_path(self, path_prefix: str) -> bool:
+        """See the protocol."""
+        if not self._bound:
+            return True
+        keys = tuple(_behind(self._view, path_prefix))
+        return any(not item.models or any(self._includes(item, key) for key in keys) for item in self._held)
+
+    def _includes(self, item: Subscription, key: ModelKey) -> bool:
+        if not item.models:
+            return item.phase in (ACTIVE, DEGRADED)
+        ref = item.includes(key)
+        return ref is not None and item.serves(ref) and self._view.authorizes(self._who, key)
+
+
+def _path(view: View, key: ModelKey) -> str:
+    """The route of what a MaaSModelRef stands for. One that nobody has read stands for the service of its name."""
+    info = view.models.get(key)
+    target = key if info is None else info.target
+    return "" if target is None else f"/{target.namespace}/{target.name}/"
+
+
+def _behind(view: View, path_prefix: str) -> Iterator[ModelKey]:
+    """The MaaSModelRefs that stand for what is served at a path."""
+    _, namespace, name, _ = path_prefix.split("/", 3)
+    key = ModelKey(namespace, name)
+    yield from view.by_target.get(key, ())
+    if key not in view.models:
+        yield key
 
 
 def _named(view: View, who: Identity, requested: str) -> Subscription:
@@ -61,18 +112,3 @@ def _named(view: View, who: Identity, requested: str) -> Subscription:
         # The Go service says 500 here; a subscription that is not ready is not a fault of this server.
         raise errors.sdk(403, "requested subscription is not ready", headers=NO_STORE)
     return found[0]
-
-
-def _label(item: Subscription) -> SubscriptionLabel:
-    return SubscriptionLabel(item.name, item.display_name, item.description)
-
-
-def _union(
-    pairs: list[tuple[Subscription, tuple[ModelRef, ...]]],
-) -> dict[str, tuple[SubscriptionLabel, ...]]:
-    found: dict[str, tuple[SubscriptionLabel, ...]] = {}
-    for item, refs in pairs:
-        label = _label(item)
-        for key in dict.fromkeys(str(ref.key) for ref in refs):
-            found[key] = (*found.get(key, ()), label)
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,17 +40,3 @@ def local_routes(snapshot: Snapshot, *, ca_file: Path | None = None) -> LocalRou
         route = LocalRoute(path_prefix=model.path_prefix, upstream=upstream, several_names=several)
         routes.setdefault(model.path_prefix, route)
     return LocalRoutes(tuple(routes.values()), tuple(problems))
-
-
-class ModelsByPath:
-    """The ids of a local model by its route's path, as the authorizer asks for them. Follows the catalog."""
-
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot = snapshot
-
-    def __call__(self, path: str) -> Collection[str]:
-        """Every id and alias of the model whose ``/<namespace>/<name>/`` the path starts with; empty for none."""
-        parts = path.split("/", 3)
-        if len(parts) != 4:
-            return frozenset()
-        return self._snapshot().by_prefix.get(f"/{parts[1]}/{parts[2]}/", frozenset())

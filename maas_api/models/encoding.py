@@ -26,8 +26,10 @@ def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ())
         shape["url"] = entry.url
     if details := _details(entry):
         shape["modelDetails"] = details
-    if entry.aliases:
+    if entry.aliases and not entry.external:  # at a provider nothing turns an alias into the name it knows
         shape["aliases"] = list(entry.aliases)
+    if entry.target:
+        shape["targetModel"] = entry.target
     if entry.kind:
         shape["kind"] = entry.kind
     if subscriptions:

@@ -14,33 +14,34 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from maas_api import errors
-from maas_api.access.caller import Access, Caller
+from maas_api.access.caller import Caller
 from maas_api.errors import ApiError
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
-from maas_api.models.catalog import Catalog
+from maas_api.models.calls import Calls
 from maas_api.models.encoding import anthropic
 from maas_api.models.snapshot import View, strong_etag
+from maas_api.providers import entry_for
 from maas_api.wire import JSON, Reply, Request, RouteTable
 
 PATH = "/v1/models"
+PROVIDER = "X-MaaS-Provider"
+"""Set by a gateway where a provider's own list is asked for: only that provider's models, in its dialect."""
 
 _CACHE = (b"cache-control", b"no-cache, private")
 _VARY = (b"vary", b"Authorization, Anthropic-Version")
 
 
 class Listing:
-    """The routes over one catalog."""
+    """The routes over what callers may call."""
 
     def __init__(
         self,
-        catalog: Catalog,
-        access: Access,
+        calls: Calls,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._catalog = catalog
-        self._access = access
+        self._calls = calls
         self._clock = clock
         self._checked_at = (0, b"")
 
@@ -82,17 +83,9 @@ class Listing:
         who = _identity(request)
         _authorization(request)
         models = _allow_list(request)
-        if not self._catalog.complete:
-            raise errors.sdk(
-                503,
-                "The model catalog is still being read for the first time. Try again in a moment.",
-                code="catalog_not_ready",
-                headers=(("Retry-After", "1"),),
-            )
-        snapshot = self._catalog.snapshot
         subscription = headers.last_subscription(request.header_values(headers.SUBSCRIPTION.lower().encode()))
         api_key = (request.header(b"authorization") or "").startswith("Bearer sk-oai-")
-        return snapshot.view(self._access.scope(Caller(who, models, subscription, api_key), snapshot))
+        return self._calls.view(Caller(who, models, subscription, api_key), _provider(request))
 
     def _answer(self, request: Request, body: bytes, etag: bytes | None = None) -> Reply:
         etag = etag or strong_etag(body)
@@ -108,7 +101,14 @@ class Listing:
         return self._checked_at[1]
 
 
+def _provider(request: Request) -> str:
+    """The provider whose list is asked for at its own route, which only a gateway says; "" for everyone's."""
+    return request.header(PROVIDER.lower().encode()) or ""
+
+
 def _wants_anthropic(request: Request) -> bool:
+    if provider := _provider(request):
+        return entry_for(provider).dialect == "anthropic"
     return request.header(b"anthropic-version") is not None
 
 
@@ -131,7 +131,7 @@ def _identity(request: Request) -> Identity:
     try:
         return _parsed(tuple(usernames[:1]), tuple(groups[:1]))
     except ApiError as fault:
-        shape = errors.sdk(401, fault.body["error"], code="invalid_identity").body
+        shape = errors.sdk(401, f"{fault.body['error']}: {fault.body['detail']}", code="invalid_identity").body
         kept = {name: fault.body[name] for name in ("exceptionCode", "refId")}
         raise ApiError(401, {**shape, **kept}) from None
 

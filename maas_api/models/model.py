@@ -44,7 +44,8 @@ class ModelEntry:
 
     ``created`` is in unix seconds. ``groups``: who may see it; empty for everyone. ``namespace``: whose access
     check applies; "" for none. ``unready`` says why ``ready`` is false, for operators. ``source`` and ``origin``
-    say where the entry comes from: the kind's plural or ``registry``, and the object's ``namespace/name``.
+    say where the entry comes from: the kind's plural or ``registry``, and the object's ``namespace/name``. ``target``
+    is what an outside provider calls the model, "" where that is its id.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ModelEntry:
     provider: str = ""
     unready: str = ""
     local: LocalModel | None = None
+    target: str = ""
 
     @property
     def external(self) -> bool:
@@ -72,6 +74,30 @@ class ModelEntry:
     def reference(self) -> str:
         """The MaaSModelRef it comes from, as ``namespace/name``; "" for another source."""
         return self.origin if self.source == REFERENCES else ""
+
+    @property
+    def path_prefix(self) -> str:
+        """The route of a model in the cluster, ``/<namespace>/<name>/``; "" without one."""
+        return self.local.path_prefix if self.local is not None else ""
+
+    @property
+    def called(self) -> str:
+        """What a call must name. Nothing on the way rewrites a body, so at a provider it is the provider's own name."""
+        return self.target or self.id
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Names it is found by beside its id."""
+        return (*self.aliases, self.target) if self.target else self.aliases
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by which an allow-list opens it: a server in the cluster knows its aliases, a provider does not."""
+        return (self.id, self.called) if self.provider else (self.id, *self.aliases)
+
+    def answers_to(self, name: str) -> bool:
+        """Whether the model's server knows it by ``name``."""
+        return name == self.called or (not self.provider and (name == self.id or name in self.aliases))
 
 
 class Problem(NamedTuple):

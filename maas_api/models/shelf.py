@@ -34,6 +34,8 @@ class Shelf:
         self._served_at: dict[str, dict[Place, frozenset[str]]] = {}
         self._by_prefix: dict[str, frozenset[str]] = {}
         self._published: Mapping[str, frozenset[str]] | None = None  # a copy of it, while that is current
+        self._named: dict[str, Counter[str]] = {}  # ids by alias
+        self._names: Mapping[str, frozenset[str]] | None = None  # a copy of it, while that is current
         self._problems: _Notes[Problem] = _Notes()
         self._omissions: _Notes[Omission] = _Notes()
 
@@ -52,6 +54,11 @@ class Shelf:
             self._published = None
             for prefix in before.keys() | after.keys():
                 self._serve(prefix, place, after.get(prefix))
+        if _others(old) != _others(rows):
+            self._names = None
+            for sign, changed in ((-1, old), (1, rows)):
+                for name, identifier in _others(changed):
+                    self._name(name, identifier, sign)
         self._problems.put(place, mapped.problems)
         self._omissions.put(place, mapped.omissions)
 
@@ -63,6 +70,8 @@ class Shelf:
         """The state now."""
         if self._published is None:
             self._published = dict(self._by_prefix)
+        if self._names is None:
+            self._names = {name: frozenset(ids) for name, ids in self._named.items()}
         unique = len(self._rows) == len(self._ids)
         return Snapshot(
             version,
@@ -71,6 +80,7 @@ class Shelf:
             self._omissions.all,
             plain=unique and not self._restricted,
             by_prefix=self._published,
+            by_other_name=self._names,
         )
 
     def _add(self, row: Row) -> None:
@@ -99,6 +109,15 @@ class Shelf:
             self._by_prefix[prefix] = frozenset().union(*holders.values())
         else:
             del self._served_at[prefix], self._by_prefix[prefix]
+
+    def _name(self, name: str, identifier: str, sign: int) -> None:
+        """Count one more (or less) entry of this id that goes by ``name`` too."""
+        held = self._named.setdefault(name, Counter())
+        held[identifier] += sign
+        if not held[identifier]:
+            del held[identifier]
+        if not held:
+            del self._named[name]
 
     def _duplicates(self) -> Iterator[Problem]:
         """One problem for each entry that another one's id keeps off the listing."""
@@ -138,6 +157,11 @@ def _names(rows: Iterable[Row]) -> dict[str, frozenset[str]]:
     """The names the rows' local models answer to, by their paths."""
     local = ((row.entry.local, row.entry) for row in rows)
     return {model.path_prefix: frozenset((entry.id, *entry.aliases)) for model, entry in local if model is not None}
+
+
+def _others(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """The rows' names beside their ids, each with the id."""
+    return [(name, row.entry.id) for row in rows for name in row.entry.other_names]
 
 
 def _rank(row: Row) -> Rank:

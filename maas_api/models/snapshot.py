@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from maas_api.access.decision import PUBLIC, Scope, closed
+from maas_api.access.decision import PUBLIC, Scope, ScopeGrants, closed
 from maas_api.models.encoding import openai
 from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
 from maas_api.models.pages import page
@@ -101,7 +101,8 @@ class Snapshot:
     ``version`` counts published states of this process, from 0 for the empty state before the first build. ``rows``
     are in :func:`rank` order. ``plain``: no id occurs twice and no entry is restricted to groups, so that the common
     view is all of them; thousands of rows need not be looked at after every change. ``by_prefix``: the ids and
-    aliases of the local models by the path prefix that leads to them.
+    aliases of the local models by the path prefix that leads to them. ``by_other_name``: the ids behind each alias
+    and each name that a provider uses.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Snapshot:
         *,
         plain: bool = False,
         by_prefix: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        by_other_name: Mapping[str, frozenset[str]] = MappingProxyType({}),
     ) -> None:
         self.version = version
         self.rows = rows
@@ -120,6 +122,7 @@ class Snapshot:
         self.omissions = omissions
         self.plain = plain
         self.by_prefix = by_prefix
+        self.by_other_name = by_other_name
         self.read = False  # whether anyone has asked for a view
         self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS_BYTES, getsizeof=_size)
         self._lock = threading.Lock()
@@ -178,26 +181,57 @@ class Snapshot:
 
     def _visible(self, scope: Scope) -> Iterator[Row]:
         rows: Sequence[Row] = self.rows if scope.models is None else self._matching(scope.models)
-        opened = None if scope.references is None else dict(scope.references)
-        allowed = [row for row in rows if closed(row.entry, scope, opened) is None]
+        grants = ScopeGrants(scope)
+        allowed = [row for row in rows if closed(row.entry, grants) is None]
         for _, same in groupby(allowed, key=_id):
             for row in shown(same):
-                labels = opened.get(row.entry.reference) if opened else None
+                labels = grants.labels.get(row.entry.reference) if row.entry.reference else None
                 yield row._replace(fragment=openai(row.entry, labels)) if labels else row
 
+    def with_id(self, identifier: str) -> Iterator[Row]:
+        """The rows of one id, in order."""
+        place = bisect_left(self.rows, identifier, key=_id)
+        while place < len(self.rows) and self.rows[place].entry.id == identifier:
+            yield self.rows[place]
+            place += 1
+
+    def named(self, name: str) -> Iterator[ModelEntry]:
+        """The entries that go by a name: first those whose id it is, then by alias or a provider's name for it."""
+        for identifier in (name, *sorted(self.by_other_name.get(name, ()))):
+            yield from (row.entry for row in self.with_id(identifier))
+
+    def served_at(self, path_prefix: str) -> Iterator[ModelEntry]:
+        """The entries of what is served at a path in the cluster."""
+        for name in self.by_prefix.get(path_prefix, ()):
+            yield from (row.entry for row in self.with_id(name) if row.entry.path_prefix == path_prefix)
+
     def _matching(self, patterns: Sequence[str]) -> list[Row]:
-        """The rows an allow-list names: exact ids, and prefixes that end in ``*``. Rows are in id order."""
+        """The rows an allow-list may name: exact names, and prefixes that end in ``*``. In order."""
         chosen: set[int] = set()
         for pattern in patterns:
-            prefix = pattern[:-1] if pattern.endswith("*") else None
-            place = bisect_left(self.rows, pattern if prefix is None else prefix, key=_id)
-            while place < len(self.rows):
-                identifier = self.rows[place].entry.id
-                if not (identifier == pattern if prefix is None else identifier.startswith(prefix)):
-                    break
-                chosen.add(place)
-                place += 1
+            whole = not pattern.endswith("*")
+            for start in self._starts(pattern if whole else pattern[:-1], whole=whole):
+                chosen.update(self._run(start, whole=whole))
         return [self.rows[place] for place in sorted(chosen)]
+
+    def _starts(self, name: str, *, whole: bool) -> Iterator[str]:
+        """The ids, or their beginnings, that a pattern may mean."""
+        yield name
+        if whole:
+            yield from self.by_other_name.get(name, ())
+            return
+        for other, ids in self.by_other_name.items():
+            if other.startswith(name):
+                yield from ids
+
+    def _run(self, start: str, *, whole: bool) -> Iterator[int]:
+        place = bisect_left(self.rows, start, key=_id)
+        while place < len(self.rows):
+            identifier = self.rows[place].entry.id
+            if not (identifier == start if whole else identifier.startswith(start)):
+                break
+            yield place
+            place += 1
 
 
 def strong_etag(body: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from maas_api.subscriptions.model import ModelInfo, ModelKey, ModelRef, ObjectEr
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -38,6 +40,8 @@ class View(NamedTuple):
     policies_by_user: Mapping[str, tuple[Policy, ...]]
     policies_by_group: Mapping[str, tuple[Policy, ...]]
     models: Mapping[ModelKey, ModelInfo]
+    by_target: Mapping[ModelKey, tuple[ModelKey, ...]]
+    """MaaSModelRefs by the LLMInferenceService they stand for."""
     problems: tuple[LeftOut, ...]
 
     def owned(self, who: Identity) -> list[Subscription]:
@@ -68,6 +72,14 @@ class View(NamedTuple):
             for policy in self.policies_by_group.get(group.strip(), ()):
                 found |= policy.models
         return frozenset(found)
+
+    def authorizes(self, who: Identity, key: ModelKey) -> bool:
+        """Whether some policy opens one model to the caller."""
+        policies = chain(
+            self.policies_by_user.get(who.username, ()),
+            *(self.policies_by_group.get(group.strip(), ()) for group in who.groups),
+        )
+        return any(key in policy.models for policy in policies)
 
     def visible(self, who: Identity) -> list[tuple[Subscription, tuple[ModelRef, ...]]]:
         """What the caller can use now, in name order: usable subscriptions with the models some policy opens, those
@@ -153,12 +165,13 @@ def build(
         policies_by_user=_index((user, item) for item in granted for user in item.users),
         policies_by_group=_index((group, item) for item in granted for group in item.groups),
         models=MappingProxyType({info.key: info for info in infos}),
+        by_target=_index((info.target, info.key) for info in infos if info.target),
         problems=tuple(problems),
     )
 
 
-def _index(pairs: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
-    found: defaultdict[str, list[T]] = defaultdict(list)
+def _index(pairs: Iterable[tuple[K, T]]) -> Mapping[K, tuple[T, ...]]:
+    found: defaultdict[K, list[T]] = defaultdict(list)
     for key, value in pairs:
         found[key].append(value)
     return MappingProxyType({key: tuple(values) for key, values in found.items()})

@@ -72,6 +72,11 @@ class Subscription:
     ready: bool = False
     deleting: str = ""
     enforced: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    by_key: Mapping[ModelKey, ModelRef] = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the references: one is asked for on every call."""
+        object.__setattr__(self, "by_key", {ref.key: ref for ref in reversed(self.models)})
 
     @property
     def qualified(self) -> str:
@@ -91,7 +96,13 @@ class Subscription:
 
     def includes(self, key: ModelKey) -> ModelRef | None:
         """The reference to a model, or None where the subscription does not open it."""
-        return next((ref for ref in self.models if ref.key == key), None)
+        return self.by_key.get(key)
+
+    def serves(self, ref: ModelRef) -> bool:
+        """Whether calls to a model pass now: in service, and a degraded one with the model's limits in force."""
+        if self.phase == DEGRADED and ref.limits:
+            return self.enforced.get(ref.key.name, False)
+        return self.phase in (ACTIVE, DEGRADED)
 
 
 class Policy(NamedTuple):
@@ -106,7 +117,8 @@ class ModelInfo(NamedTuple):
     """What a MaaSModelRef says about a model.
 
     ``source`` is ``external``, ``internal`` or empty; ``alias`` is the model's name as the controller resolved it
-    (``publishers/<namespace>/models/<name>``) or empty.
+    (``publishers/<namespace>/models/<name>``) or empty; ``target`` is the LLMInferenceService it
+    stands for, None for an external model.
     """
 
     key: ModelKey
@@ -114,6 +126,7 @@ class ModelInfo(NamedTuple):
     description: str
     source: str
     alias: str
+    target: ModelKey | None
 
 
 def subscription(raw: Raw) -> Subscription:
@@ -166,6 +179,7 @@ def model_info(raw: Raw) -> ModelInfo:
         description=annotations.get(DESCRIPTION, ""),
         source="external" if external else "internal" if target.get("kind") == "LLMInferenceService" else "",
         alias=_text(status.get("resolvedModelAlias")),
+        target=None if external else ModelKey(key.namespace, _text(target.get("name")) or key.name),
     )
 
 

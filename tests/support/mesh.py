@@ -1,8 +1,8 @@
 """What Istio makes of the rendered resources, as Envoy configuration. Written from Istio's documentation and behaviour.
 
 Covers what the resources use: ExternalName aliases, ServiceEntry, DestinationRule TLS, HTTPRoute, EnvoyFilter patches
-of clusters, and external authorization, which is an extension provider's (AuthorizationPolicy CUSTOM) or whatever
-answers for Kuadrant (AuthPolicy).
+of clusters, listeners and filters, and external authorization, which is an extension provider's (AuthorizationPolicy
+CUSTOM) or whatever answers for Kuadrant (AuthPolicy).
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(_routes(manifests))}],
         },
         "http_filters": [
+            *_first_filters(manifests),
             {
                 "name": EXT_AUTHZ,
                 "typed_config": {
@@ -72,6 +73,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
                 {
                     "name": "gateway",
                     "address": _socket(("127.0.0.1", 0)),
+                    **_listener(manifests),
                     "filter_chains": [
                         {
                             "filters": [
@@ -138,15 +140,33 @@ def _patched(cluster: Json, manifests: Sequence[Json]) -> Json:
     """EnvoyFilter patches. An ``Any`` in a map is not merged: the patch's takes its place."""
     _, port, _, host = cluster["name"].split("|")
     found = copy.deepcopy(cluster)
-    for item in of_kind(manifests, "EnvoyFilter"):
-        for patch in item["spec"]["configPatches"]:
-            where = patch["match"]["cluster"]
-            if patch["applyTo"] != "CLUSTER" or (where["service"], str(where["portNumber"])) != (host, port):
-                continue
-            assert patch["patch"]["operation"] == "MERGE"
+    for patch in _patches(manifests, "CLUSTER", "MERGE"):
+        where = patch["match"]["cluster"]
+        if (where["service"], str(where["portNumber"])) == (host, port):
             for key, value in patch["patch"]["value"].items():
                 found[key] = {**found[key], **value}
     return found
+
+
+def _first_filters(manifests: Sequence[Json]) -> list[Json]:
+    """Filters that come before all others, of Istio's and of Kuadrant's."""
+    return [patch["patch"]["value"] for patch in _patches(manifests, "HTTP_FILTER", "INSERT_FIRST")]
+
+
+def _listener(manifests: Sequence[Json]) -> Json:
+    return {
+        key: value
+        for patch in _patches(manifests, "LISTENER", "MERGE")
+        for key, value in patch["patch"]["value"].items()
+    }
+
+
+def _patches(manifests: Sequence[Json], place: str, operation: str) -> Iterator[Json]:
+    for item in of_kind(manifests, "EnvoyFilter"):
+        for patch in item["spec"]["configPatches"]:
+            if patch["applyTo"] == place:
+                assert patch["patch"]["operation"] == operation, "this stand-in knows no other"
+                yield patch
 
 
 def _routes(manifests: Sequence[Json]) -> Iterator[Json]:
@@ -226,15 +246,10 @@ def from_extension_provider(provider: Json, address: tuple[str, int]) -> Authori
     def exactly(names: Sequence[str]) -> Json:
         return {"patterns": [{"exact": name} for name in names]}
 
-    body = provider["includeRequestBodyInCheck"]
     settings = {
         "failure_mode_allow": provider["failOpen"],
         "status_on_error": {"code": int(provider["statusOnError"])},
         "allowed_headers": exactly(provider["includeRequestHeadersInCheck"]),
-        "with_request_body": {
-            "max_request_bytes": body["maxRequestBytes"],
-            "allow_partial_message": body["allowPartialMessage"],
-        },
         "http_service": {
             "server_uri": {
                 "uri": f"http://{provider['service']}",

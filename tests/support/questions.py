@@ -4,8 +4,8 @@
 
     gateway().asks("GET /v1/models", authorization="Bearer a-token").reviews("a-token").learns(BOB).allows("bob", ...)
 
-The authorizer is the real one; who knows keys and tokens, and who reads long bodies, are parties that it asks, and that
-answer when the playbook says so.
+The authorizer is the real one, over a catalog of a few models; who knows keys and tokens are parties that it asks, and
+that answer when the playbook says so.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from typing import Any
 
 from maas_api.edge.mailbox import Mailbox
 from maas_api.gateway.authorizer import PREFIX, Authorizer
-from maas_api.gateway.lane import Busy
+from maas_api.gateway.judgement import Judgement
 from maas_api.identity.headers import Identity
 from maas_api.validation.verdict import Verdict, accepted
 from maas_api.wire import Pending, Reply, Request
+from tests.support.callables import calls, external, local
 from tests.support.clockwork import Clockwork
-from tests.support.transcript import Conversation, shown
+from tests.support.transcript import Conversation
 
 LOOKUP_SECONDS = 0.25
 """How long looking a key up may take."""
-LOCAL = {"/llm/opt/": {"facebook/opt", "opt"}}
-"""Where the routes of local models begin, and what each model goes by."""
-IDENTITY = ("x-maas-username", "x-maas-group", "x-maas-subscription", "x-maas-models")
+MODELS = calls(local("facebook/opt", "opt", aliases=("opt",)), external("gpt-4o"))
+"""What there is to call."""
+IDENTITY = ("x-maas-username", "x-maas-group", "x-maas-subscription", "x-maas-models", "x-maas-route")
 CREDENTIALS = ("authorization", "x-api-key", "api-key")
 _REMOVE = "x-envoy-auth-headers-to-remove"
-_TYPES = {401: "authentication_error", 403: "permission_error", 413: "server_error", 503: "server_error"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
 _HEADERS = {401: {"www-authenticate": 'Bearer realm="maas-api"'}, 503: {"retry-after": "1"}}
 _ASKED: Any = object()
 
@@ -55,9 +56,9 @@ class Gateway:
         self.loop, self.told = Clockwork(), list[str]()
         self._questions: list[Question] = []
 
-    def __call__(self, *, remembered: Verdict | Identity | None = _ASKED, busy: bool = False) -> Question:
-        """``remembered``: what is known of the credential, at once. ``busy``: there is no turn for a long body."""
-        self._questions.append(Question(self, len(self._questions) + 1, remembered, busy=busy))
+    def __call__(self, *, remembered: Verdict | Identity | None = _ASKED) -> Question:
+        """``remembered``: what is known of the credential, at once."""
+        self._questions.append(Question(self, len(self._questions) + 1, remembered))
         return self._questions[-1]
 
     def end(self) -> None:
@@ -72,25 +73,29 @@ class Gateway:
 class Question:
     """What is said about one request."""
 
-    def __init__(self, gateway: Gateway, number: int, remembered: Any, *, busy: bool) -> None:
+    def __init__(self, gateway: Gateway, number: int, remembered: Any) -> None:
         self._talk = Conversation(gateway.loop, gateway.told, f"?{number}")
-        self._loop, self._remembered, self._busy = gateway.loop, remembered, busy
+        self._loop, self._remembered = gateway.loop, remembered
         self._open: deque[Future[Any]] = deque()
-        self._waiting: deque[tuple[Future[Reply], Callable[[], Reply]]] = deque()
         self._answered, self._credential = False, ""
         self.deadline = LOOKUP_SECONDS
-        # As a KeyCheck, a BodyLane and a TokenSource it is its own other parties.
-        self._authorizer = Authorizer(self, self, _local, self)
+        # As a KeyCheck and a TokenSource it is its own other parties.
+        self._authorizer = Authorizer(self, self, Judgement(MODELS))
 
     # What arrives.
 
-    def asks(self, line: str, body: bytes = b"", /, **headers: str) -> Question:
-        """The gateway asks about a request, such as ``GET /v1/models``, with its headers."""
+    def asks(self, line: str, /, **headers: str) -> Question:
+        """The gateway asks about a request, such as ``GET /v1/models``, with its headers.
+
+        Unless they say otherwise, its filter found in the body of a POST a model that is there to call.
+        """
         method, _, path = line.partition(" ")
+        if method == "POST":
+            headers = {"x_gateway_model_name": "gpt-4o" if "/openai/" in path else "facebook/opt", **headers}
         lines = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        request = Request(method, PREFIX + path, PREFIX + path, lines, body)
+        request = Request(method, PREFIX + path, PREFIX + path, lines, b"")
         named = "".join(f" {name.decode()}: {value.decode('latin-1')!r}" for name, value in lines)
-        return self._arrives(f"asks {line}{named} {shown(body)}", self._route, request)
+        return self._arrives(f"asks {line}{named}", self._route, request)
 
     def learns(self, known: Verdict | Identity | Exception | None) -> Question:
         """Who was asked about the credential answers, or fails."""
@@ -98,11 +103,6 @@ class Question:
         future = self._open.popleft()
         act = future.set_exception if isinstance(known, Exception) else future.set_result
         return self._arrives(f"learns {_known(known)}", act, known)
-
-    def turn_comes(self) -> Question:
-        """The body is read."""
-        future, work = self._waiting.popleft()
-        return self._arrives("its turn comes", lambda: future.set_result(work()))
 
     def passes(self, seconds: float) -> Question:
         """Time, in which nothing is answered before its end."""
@@ -118,10 +118,6 @@ class Question:
         """The token is asked for where platform users are known."""
         return self._goes_out("reviews", token)
 
-    def queues_behind(self, owner: str) -> Question:
-        """The body waits for its turn among this key's own."""
-        return self._goes_out("queues behind", owner)
-
     def allows(
         self,
         username: str = "alice",
@@ -130,12 +126,14 @@ class Question:
         models: Sequence[str] | None = None,
         *,
         bearer: str = "",
+        route: str = "",
     ) -> Question:
         """The request passes with this identity; ``bearer`` is the credential that is passed on, "" for none.
+        ``route``: where a call at the root goes.
 
         Told of every header of the identity and every one of credentials: what it is set to, or that it is removed.
         """
-        identity = (username, json.dumps(groups), subscription, "" if models is None else json.dumps(models))
+        identity = (username, json.dumps(groups), subscription, "" if models is None else json.dumps(models), route)
         becomes = dict(zip(IDENTITY, identity, strict=True)) | {"authorization": bearer and f"Bearer {bearer}"}
         return self._goes_out("allows", _line(lambda name: becomes.get(name) or "removed"))
 
@@ -158,14 +156,6 @@ class Question:
     def lookup(self, token: str) -> Identity | Future[Identity | None] | None:
         """A TokenSource's."""
         return self._ask("reviews", token)
-
-    def submit(self, owner: str, work: Callable[[], Reply]) -> Future[Reply]:
-        """A BodyLane's."""
-        if self._busy:
-            raise Busy
-        self._talk.happens("queues behind", owner)
-        self._waiting.append((Future(), work))
-        return self._waiting[-1][0]
 
     def _ask(self, who: str, credential: str) -> Any:
         self._credential = credential
@@ -231,7 +221,3 @@ def _known(known: Verdict | Identity | Exception | None) -> str:
 def _refusal(status: int, kind: str, code: str | None, headers: Mapping[str, str], message: str) -> str:
     lines = (f"{name}: {value}" for name, value in sorted(headers.items()))
     return " | ".join((f"{status} {kind} {code}", *lines, repr(message)))
-
-
-def _local(path: str) -> set[str]:
-    return next((names for start, names in LOCAL.items() if path.startswith(start)), set())

@@ -60,19 +60,41 @@ def render(plan: Plan, folder: Path, *, admin_socket: Path | None = None) -> dic
     }
 
 
+def _overload(name: str, threshold: Json) -> Json:
+    return {"name": name, "triggers": [{"name": "envoy.resource_monitors.fixed_heap", **threshold}]}
+
+
+_OVERLOAD_ACTIONS = [
+    _overload("envoy.overload_actions.shrink_heap", {"threshold": {"value": 0.85}}),
+    _overload(
+        "envoy.overload_actions.reset_high_memory_stream",
+        {"scaled": {"scaling_threshold": 0.90, "saturation_threshold": 0.98}},
+    ),
+    _overload("envoy.overload_actions.stop_accepting_requests", {"threshold": {"value": 0.95}}),
+]
+
+
 def _bootstrap(plan: Plan, folder: Path, admin_socket: Path | None) -> Json:
     bootstrap: Json = {
         "node": {"id": "maas-gateway", "cluster": "maas-gateway"},  # Envoy asks for both where secrets are files
         "static_resources": {"listeners": [listener_resource(plan, folder)]},
         "dynamic_resources": {"cds_config": watched(folder / CLUSTERS)},
         "overload_manager": {
+            "refresh_interval": "0.25s",
             "resource_monitors": [
+                extension(
+                    "envoy.resource_monitors.fixed_heap",
+                    "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                    max_heap_size_bytes=plan.max_heap_bytes,
+                ),
                 extension(
                     "envoy.resource_monitors.global_downstream_max_connections",
                     "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
                     max_active_downstream_connections=10_000,
-                )
-            ]
+                ),
+            ],
+            "actions": _OVERLOAD_ACTIONS,
+            "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},  # streams that hold a MiB or more
         },
     }
     if admin_socket is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Tls, Upstream, is_ip
-from maas_api.gateway.envoy.secrecy import hide_keys, hide_provider_key
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
 from maas_api.providers import CREDENTIAL_HEADERS, Provider
@@ -20,11 +21,9 @@ PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 INTERNAL_SECRET_HEADER = "x-maas-internal-secret"  # noqa: S105 - the header's name
 
 # Prefixes of headers that concern the gateway and its platform; no model needs them, no provider may see them.
-_PLATFORM_PREFIXES = ("x-maas-", "x-envoy-", "x-forwarded-")
+_PLATFORM_PREFIXES = ("x-maas-", "x-gateway-", "x-envoy-", "x-forwarded-")
 # A caller's cookies belong to the platform's host name.
 _PLATFORM_HEADERS = ("cookie", "forwarded", "x-real-ip")
-# Where clients put credentials besides, and what a browser adds: of no use to a model, whatever their form.
-OTHER_CREDENTIALS = ("proxy-authorization", "x-goog-api-key", "sec-websocket-protocol", "referer")
 
 
 def model_cluster(model: LocalRoute) -> str:
@@ -37,20 +36,27 @@ def provider_cluster(route: ProviderRoute) -> str:
     return f"external/{route.provider.name}"
 
 
+def bearer_cluster(route: ProviderRoute) -> str:
+    """The cluster's name of those of a provider's paths that want its key as ``Authorization: Bearer``."""
+    return f"external/{route.provider.name}/bearer"
+
+
 def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
     """Every cluster of the plan. ``folder`` holds the secret files."""
     authority = [_inject(INTERNAL_SECRET_HEADER, "", INTERNAL_SECRET, folder)] if plan.internal_secret else []
     return [
         _cluster(MAAS_API, plan.maas_api, []),
         _cluster(AUTHORITY, plan.maas_api, authority),
-        *(_cluster(model_cluster(model), model.upstream, [_clean(), hide_keys()]) for model in plan.models),
-        *(_provider(route, folder) for route in plan.providers),
+        *(_cluster(model_cluster(model), model.upstream, [_clean()]) for model in plan.models),
+        *(item for route in plan.providers for item in _provider(route, folder)),
     ]
 
 
-def _provider(route: ProviderRoute, folder: Path) -> Json:
-    filters = provider_filters(route.provider, folder)
-    return _cluster(provider_cluster(route), route.upstream, filters)
+def _provider(route: ProviderRoute, folder: Path) -> Iterator[Json]:
+    yield _cluster(provider_cluster(route), route.upstream, provider_filters(route.provider, folder))
+    if route.provider.bearer_paths:
+        bearer = dataclasses.replace(route.provider, credential_header="authorization", credential_prefix="Bearer ")
+        yield _cluster(bearer_cluster(route), route.upstream, provider_filters(bearer, folder))
 
 
 def provider_filters(provider: Provider, folder: Path) -> list[Json]:
@@ -58,7 +64,6 @@ def provider_filters(provider: Provider, folder: Path) -> list[Json]:
     return [
         _clean("x-request-id", defaults=provider.default_headers),
         _inject(provider.credential_header, provider.credential_prefix, provider_secret(provider.name), folder),
-        hide_provider_key(provider.credential_header),
     ]
 
 
@@ -68,7 +73,7 @@ def _clean(*more: str, defaults: tuple[tuple[str, str], ...] = ()) -> Json:
     Upstream and not on the route: only here the headers that the router itself adds (x-envoy-original-path,
     x-envoy-expected-rq-timeout-ms) exist already.
     """
-    names = (*CREDENTIAL_HEADERS, *OTHER_CREDENTIALS, *_PLATFORM_HEADERS, *more)
+    names = (*CREDENTIAL_HEADERS, *_PLATFORM_HEADERS, *more)
     mutations: list[Json] = [
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _PLATFORM_PREFIXES),
         *({"remove": name} for name in names),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from maas_api.access import named
 from maas_api.gateway.envoy import clusters, routes
+from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
-from maas_api.gateway.envoy.secrecy import KEY_SHAPE
 from maas_api.gateway.envoy.xds import Json, extension, watched
 from maas_api.identity import headers
 from maas_api.providers import CREDENTIAL_HEADERS
@@ -24,13 +24,16 @@ IDENTITY_HEADERS = tuple(
 )
 """What the authorizer says about a caller, for maas-api."""
 
-QUESTION_HEADERS = (*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-request-id")
+READ_HEADERS = tuple(name.lower() for name in named.HEADERS)
+"""What the gateway's filter read in the body, for the authorizer."""
+
+QUESTION_HEADERS = (*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-request-id", *READ_HEADERS)
 """What of a request's headers the authorizer is shown."""
 
-ANSWER_HEADERS = ("authorization", *IDENTITY_HEADERS)
+ANSWER_HEADERS = ("authorization", *IDENTITY_HEADERS, routes.ROUTE_HEADER)
 """What it may set on a request that passes."""
 
-REFUSAL_HEADERS = ("content-type", "www-authenticate", "retry-after")
+REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after")
 """What of its refusal the client is shown."""
 
 
@@ -39,6 +42,7 @@ def listener_resource(plan: Plan, folder: Path) -> Json:
     return {
         "name": LISTENER,
         "address": clusters.socket_address(*plan.listen),
+        "per_connection_buffer_limit_bytes": plan.max_body_bytes,
         "enable_reuse_port": False,  # with it, a second process on the same port takes half of the requests unnoticed
         "filter_chains": [{"filters": [_http_connection_manager(plan, folder)]}],
     }
@@ -64,16 +68,21 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
             "idle_timeout": "3600s",
         },
         request_headers_timeout="10s",
+        upgrade_configs=[{"upgrade_type": "websocket"}],  # so that a route can say 426; without it Envoy says 403
         stream_idle_timeout="600s",
         local_reply_config=_local_replies(),
         access_log=[_access_log()],
         http_filters=[
-            _remember_for_the_log(),
+            _remember_request_id(),
+            body_reader(),
             _ext_authz(plan),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )
+
+
+_OWN_HEADERS = (clusters.INTERNAL_SECRET_HEADER, routes.ROUTE_HEADER, routes.PROVIDER_HEADER)
 
 
 def _strip() -> Json:
@@ -84,7 +93,7 @@ def _strip() -> Json:
     identity = (name for name in IDENTITY_HEADERS if name != headers.SUBSCRIPTION.lower())
     mutations: list[Json] = [
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in ("x-envoy-", "x-forwarded-")),
-        *({"remove": name} for name in (*identity, clusters.INTERNAL_SECRET_HEADER, "forwarded", "x-real-ip")),
+        *({"remove": name} for name in (*identity, *READ_HEADERS, *_OWN_HEADERS, "forwarded", "x-real-ip")),
     ]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
@@ -93,8 +102,8 @@ def _strip() -> Json:
     )
 
 
-def _remember_for_the_log() -> Json:
-    """Keep the request's id, whose header is dropped on the way to a provider, and its path without what is secret."""
+def _remember_request_id() -> Json:
+    """Keep the request's id for the access log: on the way to a provider its header is dropped."""
     return extension(
         "envoy.filters.http.header_to_metadata",
         "envoy.extensions.filters.http.header_to_metadata.v3.Config",
@@ -102,26 +111,9 @@ def _remember_for_the_log() -> Json:
             {
                 "header": "x-request-id",
                 "on_header_present": {"metadata_namespace": "maas", "key": "request_id", "type": "STRING"},
-            },
-            {
-                "header": ":path",
-                "on_header_present": {
-                    "metadata_namespace": "maas",
-                    "key": "path",
-                    "type": "STRING",
-                    "regex_value_rewrite": {
-                        "pattern": {"regex": rf"(\?).*|{_escapable(KEY_SHAPE)}[^/?]*"},
-                        "substitution": r"\1[redacted]",
-                    },
-                },
-            },
+            }
         ],
     )
-
-
-def _escapable(text: str) -> str:
-    """A regular expression (RE2) for ``text`` in any case, each character as it is or percent-encoded, even twice."""
-    return "(?i)" + "".join(f"(?:{re.escape(char)}|%(?:25)*{ord(char):02x})" for char in text)
 
 
 def _ext_authz(plan: Plan) -> Json:
@@ -130,6 +122,7 @@ def _ext_authz(plan: Plan) -> Json:
         "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
         transport_api_version="V3",
         failure_mode_allow=False,  # no answer is a no
+        clear_route_cache=True,  # a call at the root goes where the answer says
         status_on_error={"code": "ServiceUnavailable"},
         allowed_headers=_exactly(QUESTION_HEADERS),
         http_service={
@@ -194,9 +187,15 @@ def _local_replies() -> Json:
 
 _OWN_REPLIES = (
     (400, "invalid_request_error", "The gateway refused the request (%RESPONSE_CODE_DETAILS%)", "bad_request"),
-    (404, "not_found_error", "The gateway has no route for this path", "unknown_route"),
+    (
+        404,
+        "not_found_error",
+        "The gateway has no route for this path. Base URLs: its root, /external/<provider>/, /<namespace>/<model>/",
+        "unknown_route",
+    ),
     (408, "invalid_request_error", "The request did not arrive in time", "request_timeout"),
-    (413, "invalid_request_error", "The request is too large", "request_too_large"),
+    (413, "invalid_request_error", "The request is larger than this gateway accepts", "request_too_large"),
+    (426, "invalid_request_error", "There is no WebSocket at this gateway: send the call over HTTP", "no_websocket"),
     (431, "invalid_request_error", "The request's headers are too large", "headers_too_large"),
     (
         routes.CREDENTIAL_REFUSED,
@@ -232,7 +231,7 @@ def _access_log() -> Json:
             "json_format": {
                 "time": "%START_TIME%",
                 "method": "%REQ(:METHOD)%",
-                "path": "%DYNAMIC_METADATA(maas:path)%",  # as the client sent it, without what is secret
+                "path": "%PATH(NQ:ORIG_OR_PATH)%",  # as sent to the model, where the route says which
                 "route": "%ROUTE_NAME%",
                 "status": "%RESPONSE_CODE%",
                 "details": "%RESPONSE_CODE_DETAILS%",

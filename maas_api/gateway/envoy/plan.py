@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from maas_api.providers import PATH_ROOT, Provider
 
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""The largest body that a model is sent by default: what Anthropic accepts. It is held in memory until it is read."""
+
 
 class PlanError(ValueError):
     """A plan that no gateway can carry out. The message names the part and the rule."""
@@ -139,6 +142,10 @@ class Plan:
     providers: tuple[ProviderRoute, ...] = ()
     internal_secret: bool = False
     """Send the shared secret of ``/internal`` with every question to the authorizer (a secret file, like a key)."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    """The largest body of a request; a larger one is 413."""
+    max_heap_bytes: int = 1024 * 1024 * 1024
+    """The gateway's memory: near it, requests that hold the most are reset and no new ones are taken."""
 
     def __post_init__(self) -> None:
         """Raises PlanError where a path cannot be one, belongs to somebody else, or would lead to two places."""

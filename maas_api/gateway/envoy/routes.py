@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.gateway.envoy import clusters
+from maas_api.gateway.envoy.model_name import unread
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.xds import Json, extension, typed
+from maas_api.gateway.paths import API_PATHS, PREFIXED_API
 
 ROUTES = "maas"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -18,57 +20,107 @@ CUSTOM_RESPONSE_CONFIG = "envoy.extensions.filters.http.custom_response.v3.Custo
 CREDENTIAL_REFUSED = 502
 """What a client gets where a provider refuses the gateway's own key."""
 
+ROUTE_HEADER = "x-maas-route"
+"""Where the authorizer sends a call at the root."""
+PROVIDER_HEADER = "x-maas-provider"
+"""Tells maas-api whose list of models is asked for."""
+
 _MODEL_IDLE = "600s"  # a reasoning model may think for minutes before its first token
 _API_TIMEOUT = "30s"
-
-# What clients may reach of maas-api. /internal is not among them, by any spelling.
-_API_PATHS = ("/v1/models", "/v1/api-keys", "/v1/key", "/v1/subscriptions", "/v1/usage")
 
 
 def route_configuration(plan: Plan) -> Json:
     """The route table: the first match wins, and what matches nothing is 404."""
     routes = [
+        _no_upgrade(),
+        _preflight(),
+        *_at_root(plan),
         *(_model(model) for model in plan.models),
-        *(_provider(route) for route in plan.providers),
+        *(item for route in plan.providers for item in _provider(route, plan.maas_api)),
         *_api(plan.maas_api),
+        _unrouted(),
         _nothing(),
     ]
     return {"name": ROUTES, "virtual_hosts": [{"name": ROUTES, "domains": ["*"], "routes": routes}]}
+
+
+def _at_root(plan: Plan) -> Iterator[Json]:
+    """Calls at the root, by the route that the authorizer chose for the model in the body."""
+    for model in plan.models:
+        name = clusters.model_cluster(model)
+        match = {"prefix": "/v1/", "headers": [_chosen(model.path_prefix.strip("/"))]}
+        yield {
+            "name": f"root/{name}",
+            "match": match,
+            "route": _to_model(name, model.upstream, rewrite=f"{model.upstream.base_path}v1/"),
+        }
+    for route in plan.providers:
+        chosen = _chosen(f"external/{route.provider.name}")
+        rewrite = f"{route.upstream.base_path}{route.provider.v1}"
+        for path in route.provider.bearer_paths:
+            name = clusters.bearer_cluster(route)
+            match = {"path": f"/v1/{path.removeprefix(route.provider.v1)}", "headers": [chosen]}
+            to = _to_model(name, route.upstream, rewrite=f"{route.upstream.base_path}{path}")
+            yield _guarded(f"root/{name}/{path}", match, to, route)
+        name = clusters.provider_cluster(route)
+        match = {"prefix": "/v1/", "headers": [chosen]}
+        yield _guarded(f"root/{name}", match, _to_model(name, route.upstream, rewrite=rewrite), route)
+
+
+def _chosen(route: str) -> Json:
+    return {"name": ROUTE_HEADER, "string_match": {"exact": route}}
 
 
 def _model(model: LocalRoute) -> Json:
     route = {
         "name": clusters.model_cluster(model),
         "match": {"prefix": model.path_prefix},
-        "route": _to_model(clusters.model_cluster(model), model.upstream),
+        "route": _to_model(clusters.model_cluster(model), model.upstream, rewrite=model.upstream.base_path),
     }
-    if model.several_names:
-        route["typed_per_filter_config"] = {EXT_AUTHZ: _with_body()}
+    if not model.several_names:  # then the path says which model runs
+        route["typed_per_filter_config"] = unread()
     return route
 
 
-def _provider(route: ProviderRoute) -> Json:
+def _provider(route: ProviderRoute, maas_api: Upstream) -> Iterator[Json]:
+    """A provider's paths. Its list of models is the catalog's, not that of the operator's whole account."""
+    provider = route.provider
+    listing = f"{provider.path_prefix}{provider.v1}models"
+    for method in ("GET", "HEAD"):
+        yield {
+            "name": f"{clusters.provider_cluster(route)}/models/{method}",
+            "match": {
+                "path_separated_prefix": listing,
+                "headers": [{"name": ":method", "string_match": {"exact": method}}],
+            },
+            "route": _to_api(maas_api, prefix_rewrite="/v1/models"),
+            "request_headers_to_add": [
+                {
+                    "header": {"key": PROVIDER_HEADER, "value": provider.name},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            ],
+            "typed_per_filter_config": unread(),
+        }
+    for path in provider.bearer_paths:
+        name = clusters.bearer_cluster(route)
+        match = {"path": f"{provider.path_prefix}{path}"}
+        rewrite = f"{route.upstream.base_path}{path}"
+        yield _guarded(f"{name}/{path}", match, _to_model(name, route.upstream, rewrite=rewrite), route)
     name = clusters.provider_cluster(route)
+    to = _to_model(name, route.upstream, rewrite=route.upstream.base_path)
+    yield _guarded(name, {"prefix": provider.path_prefix}, to, route)
+
+
+def _guarded(name: str, match: Json, to: Json, route: ProviderRoute) -> Json:
+    """A way to a provider: what its answers tell about the operator's account stays here."""
     return {
         "name": name,
-        "match": {"prefix": route.provider.path_prefix},
-        "route": _to_model(name, route.upstream),
+        "match": match,
+        "route": to,
         "response_headers_to_remove": list(route.provider.private_response_headers),
-        "typed_per_filter_config": {
-            EXT_AUTHZ: _with_body(),
-            CUSTOM_RESPONSE: _credential_refused(),
-        },
+        "typed_per_filter_config": {CUSTOM_RESPONSE: _credential_refused()},
     }
-
-
-def _with_body() -> Json:
-    """Show the authorizer the body, which names the model."""
-    body = {
-        "max_request_bytes": JUDGED_BODY_BYTES,
-        # A longer body (images, long contexts) passes; who needs it judged refuses a partial one.
-        "allow_partial_message": True,
-    }
-    return typed(_PER_ROUTE, check_settings={"with_request_body": body})
 
 
 def _credential_refused() -> Json:
@@ -94,10 +146,11 @@ def _credential_refused() -> Json:
     return typed(CUSTOM_RESPONSE_CONFIG, custom_response_matcher={"matcher_list": {"matchers": [matcher]}})
 
 
-def _to_model(cluster: str, upstream: Upstream) -> Json:
+def _to_model(cluster: str, upstream: Upstream, *, rewrite: str) -> Json:
+    """The way to a model's server. ``rewrite`` takes the place of the matched path or prefix."""
     return {
         "cluster": cluster,
-        "prefix_rewrite": upstream.base_path,
+        "prefix_rewrite": rewrite,
         "host_rewrite_literal": upstream.host_header,
         "timeout": "0s",  # a stream lasts as long as it lives: only silence ends it
         "idle_timeout": _MODEL_IDLE,
@@ -106,29 +159,77 @@ def _to_model(cluster: str, upstream: Upstream) -> Json:
     }
 
 
-def _api(upstream: Upstream) -> list[Json]:
-    def to(**more: Any) -> Json:
-        return {
-            "cluster": clusters.MAAS_API,
-            "host_rewrite_literal": upstream.host_header,
-            "timeout": _API_TIMEOUT,
-            **more,
-        }
+def _to_api(upstream: Upstream, **more: Any) -> Json:
+    return {
+        "cluster": clusters.MAAS_API,
+        "host_rewrite_literal": upstream.host_header,
+        "timeout": _API_TIMEOUT,
+        **more,
+    }
 
+
+def _api(upstream: Upstream) -> list[Json]:
     return [
-        *({"name": f"maas-api{path}", "match": {"path_separated_prefix": path}, "route": to()} for path in _API_PATHS),
+        *(
+            {
+                "name": f"maas-api{path}",
+                "match": {"path_separated_prefix": path},
+                "route": _to_api(upstream),
+                "typed_per_filter_config": unread(),
+            }
+            for path in API_PATHS
+        ),
         {
             "name": "maas-api/maas-api/v1",
-            "match": {"prefix": "/maas-api/v1/"},
-            "route": to(prefix_rewrite="/v1/"),
+            "match": {"prefix": PREFIXED_API},
+            "route": _to_api(upstream, prefix_rewrite="/v1/"),
+            "typed_per_filter_config": unread(),
         },
         {
             "name": "maas-api/maas-api/health",
             "match": {"path": "/maas-api/health"},
-            "route": to(prefix_rewrite="/health"),
+            "route": _to_api(upstream, prefix_rewrite="/health"),
             "typed_per_filter_config": _open(),
         },
     ]
+
+
+def _no_upgrade() -> Json:
+    """A client that tries WebSocket first (Codex does, on /v1/responses) goes on without it at once on a 426."""
+    return {
+        "name": "no-upgrade",
+        "match": {
+            "prefix": "/",
+            "headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}],
+        },
+        "direct_response": {"status": 426, "body": {"inline_string": "no WebSocket here"}},
+        "typed_per_filter_config": _open(),
+    }
+
+
+def _preflight() -> Json:
+    """A browser's question before a call carries no credential. Without an answer that allows its origin it stays."""
+    return {
+        "name": "preflight",
+        "match": {
+            "prefix": "/",
+            "headers": [
+                {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+                {"name": "access-control-request-method", "present_match": True},
+            ],
+        },
+        "direct_response": {"status": 204},
+        "typed_per_filter_config": _open(),
+    }
+
+
+def _unrouted() -> Json:
+    """A call at the root before the authorizer chose a route, or whose route is not here (yet)."""
+    return {
+        "name": "unrouted",
+        "match": {"prefix": "/v1/"},
+        "direct_response": {"status": 503, "body": {"inline_string": "not routed"}},
+    }
 
 
 def _nothing() -> Json:
@@ -142,4 +243,4 @@ def _nothing() -> Json:
 
 def _open() -> Json:
     """Ask no authorizer: the answer is the same for everybody."""
-    return {EXT_AUTHZ: typed(_PER_ROUTE, disabled=True)}
+    return {EXT_AUTHZ: typed(_PER_ROUTE, disabled=True), **unread()}

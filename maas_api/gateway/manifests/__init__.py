@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from maas_api.gateway.manifests.authpolicy import auth_policy
-from maas_api.gateway.manifests.istio import authorization_policy, gateway_parameters, mesh_values, provider_key
+from maas_api.gateway.manifests.istio import (
+    authorization_policy,
+    body_reader,
+    gateway_parameters,
+    mesh_values,
+    provider_key,
+)
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     KEYS_FOLDER,
@@ -60,7 +66,7 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
     if missing:
         raise OptionError(f"provider-key-file: --provider-keys literal needs one for {', '.join(missing)}")
     ordered = sorted(targets, key=lambda target: target.provider.name)
-    shared = [] if literal else [gateway_parameters(options)]
+    shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
     return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]
 
 

@@ -6,12 +6,41 @@ from pathlib import Path
 
 import yaml
 
-from maas_api.access.requested import JUDGED_BODY_BYTES
-from maas_api.gateway.envoy import secrets
+from maas_api.gateway.envoy import model_name, secrets
 from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
 from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUESTION_HEADERS, REFUSAL_HEADERS
+from maas_api.gateway.envoy.plan import MAX_BODY_BYTES
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
+
+
+def body_reader(options: Options) -> Manifest:
+    """The filter that tells policies which model a request's body names: first of all, so that each of them sees it.
+
+    One for a gateway, and the same as the local gateway's. Bodies are held until they are read, up to the bound.
+    """
+    everywhere = {"context": "GATEWAY"}
+    manager = "envoy.filters.network.http_connection_manager"
+    patches = [
+        {
+            "applyTo": "HTTP_FILTER",
+            "match": {**everywhere, "listener": {"filterChain": {"filter": {"name": manager}}}},
+            "patch": {"operation": "INSERT_FIRST", "value": model_name.body_reader()},
+        },
+        {
+            "applyTo": "LISTENER",
+            "match": everywhere,
+            "patch": {
+                "operation": "MERGE",
+                "value": {"per_connection_buffer_limit_bytes": MAX_BODY_BYTES},
+            },
+        },
+    ]
+    spec = {"targetRefs": on_gateway(options), "configPatches": patches}
+    name = f"{options.gateway}-model-name"
+    return _in_gateway_namespace(
+        options, resource("networking.istio.io/v1alpha3", "EnvoyFilter", name, options, spec=spec)
+    )
 
 
 def provider_key(options: Options, target: Target) -> Manifest:
@@ -72,8 +101,6 @@ def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
         "failOpen": False,
         "statusOnError": "503",
         "includeRequestHeadersInCheck": list(QUESTION_HEADERS),
-        # A key may be limited to certain models; a provider's model is named in the body.
-        "includeRequestBodyInCheck": {"maxRequestBytes": JUDGED_BODY_BYTES, "allowPartialMessage": True},
         "headersToUpstreamOnAllow": list(ANSWER_HEADERS),
         "headersToDownstreamOnDeny": list(REFUSAL_HEADERS),
     }

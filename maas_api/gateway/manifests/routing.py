@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maas_api.access.named import HEADERS
 from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.resources import Manifest, resource, route_name, service_name
 from maas_api.providers import CREDENTIAL_HEADERS
@@ -14,6 +15,7 @@ _NOT_FOR_PROVIDERS = (
     "x-maas-group",
     "x-maas-subscription",
     "x-maas-models",
+    *(name.lower() for name in HEADERS),
     "cookie",
     "forwarded",
     "x-forwarded-for",

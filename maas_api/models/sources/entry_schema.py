@@ -135,3 +135,4 @@ class EntrySchema(Schema):
     ready = Flag()
     created = Created()
     aliases = _names()
+    target_model = Name(MAX_ID, data_key="targetModel")

@@ -146,6 +146,7 @@ def _entry(
         aliases=tuple(alias for alias in dict.fromkeys(loaded.get("aliases", ())) if alias != loaded["id"]),
         groups=frozenset(loaded.get("groups", ())),
         provider=loaded["provider"],
+        target="" if loaded.get("target_model") == loaded["id"] else loaded.get("target_model", ""),
     )
     return entry, []
 

@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from maas_api import providers
-from maas_api.access.requested import JUDGED_BODY_BYTES
 from maas_api.app import build
 from maas_api.config import load
 from maas_api.demo.certificates import Authority
@@ -25,17 +24,29 @@ from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Answer, Simulator
 from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
-from maas_api.gateway.lane import Lane
+from maas_api.gateway.judgement import Judgement
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.identity.headers import Identity
 from maas_api.validation.verdict import NOT_FOUND, REVOKED_OR_EXPIRED, Verdict, accepted
 from maas_api.wire import JSON, Reply, Request, RouteTable
+from tests.support.callables import calls, external, local
 from tests.support.serving import serving
 
 LOCAL = "/llm/opt-125m/"
 LOCAL_ID = "facebook/opt-125m"
 ADAPTED, BASE, ADAPTER = "/llm/adapted/", "base-model", "an-adapter"
 """A server that runs two models, as one with a LoRA adapter does."""
+
+
+MODELS = calls(
+    local(LOCAL_ID, "opt-125m"),
+    local(BASE, "adapted", aliases=(ADAPTER,)),
+    *(local(name, name) for name in ("guarded", "down", "hangs-up")),
+    *(external(name) for name in ("gpt-4o-mini", "gpt-4o", "gpt-4")),
+    external("claude-sonnet-4-20250514", "anthropic"),
+    external("gpt-of-the-board", groups=frozenset({"board"})),
+)
+"""What is registered. The simulators run any model of their account, as the providers do."""
 
 
 class Keys:
@@ -121,18 +132,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         secret_file.write_text(internal_secret)
         flags = {"internal_secret_file": str(secret_file), "kubernetes": "off", "sqlite_path": str(folder / "maas.db")}
         service = build(load(flags, {}))
-        lane = Lane()
-        lane.start()
-        stack.callback(lane.stop)
-        asked = authorizer.Authorizer(known, tokens, _models_at, lane)
+        asked = authorizer.Authorizer(known, tokens, Judgement(MODELS))
 
         def ask(request: Request) -> object:
             questions.append(request)
             return asked.route(request)
 
         fast = RouteTable()
-        of_route = JUDGED_BODY_BYTES
-        fast.add_prefix(authorizer.PREFIX, ask, body_bytes=of_route)  # type: ignore[arg-type]  # the authorizer's answer
+        fast.add_prefix(authorizer.PREFIX, ask)  # type: ignore[arg-type]  # the authorizer's answer
         fast.add("GET", "/v1/api-keys/echo", _echo)
         base = stack.enter_context(serving(dataclasses.replace(service, fast=fast, background=())))
 
@@ -166,12 +173,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             httpx.Client(base_url=f"http://127.0.0.1:{process.address.port}", trust_env=False, timeout=20)
         )
         yield World(known, tokens, process, plan, simulators, keys, client, questions, ca_file)
-
-
-def _models_at(path: str) -> set[str]:
-    if path.startswith(ADAPTED):
-        return {BASE, ADAPTER}
-    return {LOCAL_ID} if path.startswith(LOCAL) else set()
 
 
 def _echo(request: Request) -> Reply:

@@ -41,10 +41,11 @@ def process(world: World, tmp_path: Path) -> Iterator[EnvoyProcess]:
 
 
 def ask(process: EnvoyProcess, world: World, path: str = OPENAI) -> httpx.Response:
-    """One request with a good key."""
+    """One request with a good key, for a model that is registered there."""
+    model = "claude-sonnet-4-20250514" if "anthropic" in path else CHAT["model"]
     return httpx.post(
         f"http://127.0.0.1:{process.address.port}{path}",
-        json=CHAT,
+        json={**CHAT, "model": model},
         headers={"Authorization": f"Bearer {world.keys.mint()}"},
         trust_env=False,
         timeout=20,

@@ -40,6 +40,14 @@ CALLS = {
         {"model": "claude-sonnet-4-20250514", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5},
     ),
 }
+REGISTRY = yaml.safe_dump(
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "external-model-registry", "namespace": "maas-api"},
+        "data": {"models": json.dumps([{"id": call["model"], "provider": name} for name, (_, call) in CALLS.items()])},
+    }
+)
 MODES = ["kuadrant", "kuadrant-literal", "istio"]
 
 
@@ -72,8 +80,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / "tokens.yaml").write_text(
             yaml.safe_dump([{"token": token, "username": "alice", "groups": ["staff"]}])
         )
+        (folder / "manifests").mkdir()
+        (folder / "manifests" / "registry.yaml").write_text(REGISTRY)
         settings = load(
             {
+                "manifests": str(folder / "manifests"),
                 "sqlite_path": str(folder / "maas.db"),
                 "kubernetes": "off",
                 "default_subscription": "default",

@@ -206,6 +206,7 @@ class TestRefusals:
             "/external/openai",
             "/internal/v1/api-keys/validate",
             "/v2/models",
+            "/v1x/chat/completions",
         ],
     )
     def test_a_path_that_leads_nowhere(self, world: World, path: str) -> None:
@@ -272,30 +273,32 @@ class TestAllowLists:
         path, before = "/llm/adapted/v1/chat/completions", world.received("adapted")
         limited, free = (bearer(world.keys.mint(models=models)) for models in (("an-adapter",), None))
         asked = {**LOCAL_CHAT, "model": "an-adapter"}
-        for body in (
-            {**asked, "model": "base-model"},
-            {key: value for key, value in asked.items() if key != "model"},
-            {**asked, "messages": [{"role": "user", "content": "x" * (1 << 20)}]},
-        ):
-            answer = world.client.post(path, json=body, headers=limited)
-            assert answer.status_code in (403, 413)
-            assert error(answer)["code"] == "model_not_allowed"
+        base = world.client.post(path, json={**asked, "model": "base-model"}, headers=limited)
+        assert (base.status_code, error(base)["code"]) == (403, "model_not_allowed")
+        none = world.client.post(path, json={"messages": asked["messages"]}, headers=limited)
+        assert (none.status_code, error(none)["code"]) == (400, "invalid_body")
         assert world.received("adapted") == before
         assert world.client.post(path, json=asked, headers=limited).status_code == 200
         assert world.client.get("/llm/adapted/v1/models", headers=limited).status_code == 200
-        large = {**asked, "messages": [{"role": "user", "content": "x" * (1 << 20)}]}
-        assert world.client.post(path, json=large, headers=free).status_code == 200
-        assert world.received("adapted") == before + 3
+        large = {**asked, "messages": [{"role": "user", "content": "x" * (3 << 20)}]}
+        for headers in (limited, free):
+            assert world.client.post(path, json=large, headers=headers).status_code == 200
+        assert world.received("adapted") == before + 4
 
-    def test_a_request_too_large_to_be_judged_is_refused_and_passes_for_other_keys(self, world: World) -> None:
+    def test_a_request_of_many_megabytes_is_judged_whole(self, world: World) -> None:
         path = "/external/openai/v1/chat/completions"
-        large = {**CHAT, "messages": [{"role": "user", "content": "x" * (1 << 20)}]}
-        answer = world.client.post(path, json=large, headers=bearer(world.keys.mint(models=("*",))))
-        assert answer.status_code == 413
-        assert "too large" in error(answer)["message"]
-        answer = world.client.post(path, json=large, headers=bearer(world.keys.mint()))
-        assert answer.status_code == 200
-        assert len(world.simulators["openai"].received[-1].body) > 1 << 20
+        large = {**CHAT, "messages": [{"role": "user", "content": "x" * (5 << 20)}], "model": "gpt-4o"}
+        for models, status in ((("gpt-4o",), 200), (("gpt-4",), 403), (None, 200)):
+            answer = world.client.post(path, json=large, headers=bearer(world.keys.mint(models=models)))
+            assert answer.status_code == status
+        assert len(world.simulators["openai"].received[-1].body) > 5 << 20
+
+    def test_one_beyond_the_bound_is_413_in_the_sdks_shape(self, world: World) -> None:
+        before = world.received("openai")
+        large = {**CHAT, "messages": [{"role": "user", "content": "x" * (33 << 20)}]}
+        answer = world.client.post("/v1/chat/completions", json=large, headers=bearer(world.keys.mint()))
+        assert (answer.status_code, error(answer)["code"]) == (413, "request_too_large")
+        assert world.received("openai") == before
 
 
 WORDS = (

@@ -40,6 +40,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     api.put("maassubscriptions", subscription("both", users=("carol",), models=[reference("opt"), reference("twin")]))
     api.put("maassubscriptions", subscription("failed", users=("alice",), phase="Failed"))
     api.put("maasauthpolicies", policy("p", "opt", users=("alice",)))
+    api.put("maasauthpolicies", policy("q", "opt", "twin", users=("carol",)))
     api.put("configmaps", registry("- {id: gpt, provider: openai}"))
     with kubeapi.running(api):
         flags = {
@@ -71,8 +72,9 @@ def test_a_platform_user_sees_what_policies_open_in_any_subscription(client: htt
     assert "subscriptions" not in found["gpt"], "the registry's models are not a matter of subscriptions"
 
 
-def test_a_key_sees_the_models_of_the_subscription_it_is_bound_to(client: httpx.Client) -> None:
-    assert listed(client, ALICE, KEY, {"X-MaaS-Subscription": "gold"}).keys() == {"opt", "llama", "gpt"}
+def test_a_key_sees_what_it_may_call_of_the_subscription_it_is_bound_to(client: httpx.Client) -> None:
+    """No policy opens llama to Alice: select refuses her calls, so her key does not list it either."""
+    assert listed(client, ALICE, KEY, {"X-MaaS-Subscription": "gold"}).keys() == {"opt", "gpt"}
     silver = listed(client, ALICE, KEY, {"X-MaaS-Subscription": "silver"})
     assert silver.keys() == {"opt", "gpt"}
     assert silver["opt"]["subscriptions"] == [{"name": "silver"}]

@@ -1,4 +1,4 @@
-"""Which models a caller's subscriptions open in the listing."""
+"""Which models a caller's subscriptions open."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from maas_api.access.decision import SubscriptionLabel
-from maas_api.access.subscriptions import Opened, Visibility
+from maas_api.access.subscriptions import Grant, Visibility
 from maas_api.errors import ApiError
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions.directory import Directory
@@ -24,35 +23,91 @@ def visibility(*objects: dict[str, Any]) -> Visibility:
     return Visibility(directory)
 
 
-def label(name: str) -> SubscriptionLabel:
-    return SubscriptionLabel(name, "", "")
-
-
 GOLD = subscription("gold", users=("alice",), models=BOTH)
 SILVER = subscription("silver", users=("alice",), models=[reference("opt")])
 
 
-def test_a_key_sees_the_models_of_its_subscription_policies_or_not() -> None:
-    found = visibility(GOLD, SILVER).restriction(ALICE, "gold", api_key=True)
-    assert found == Opened({"llm/opt": (label("gold"),), "llm/llama": (label("gold"),)})
+def references(grant: Grant | None) -> dict[str, list[str]]:
+    """The open ones of all there are, by the names of the subscriptions that open them."""
+    assert grant is not None
+    found = {place: [item.name for item in grant.by(place)] for place in ("llm/opt", "llm/llama", "llm/other")}
+    return {place: names for place, names in found.items() if names}
+
+
+def test_a_key_opens_what_its_subscription_includes_and_a_policy_opens_to_its_owner() -> None:
+    grant = visibility(GOLD, SILVER).grant(ALICE, "gold", api_key=True)
+    assert references(grant) == {"llm/opt": ["gold"]}, "no policy opens llama, so select would refuse it too"
 
 
 def test_a_platform_user_sees_the_union_of_what_policies_open() -> None:
     failed = subscription("failed", users=("alice",), models=[reference("opt")], phase="Failed")
-    found = visibility(SILVER, GOLD, failed).restriction(ALICE, "", api_key=False)
-    assert found == Opened({"llm/opt": (label("gold"), label("silver"))})
+    grant = visibility(SILVER, GOLD, failed).grant(ALICE, "", api_key=False)
+    assert references(grant) == {"llm/opt": ["gold", "silver"]}
 
 
 def test_a_platform_user_without_any_subscription_sees_nothing() -> None:
-    assert visibility().restriction(ALICE, "", api_key=False) == Opened({})
+    assert references(visibility().grant(ALICE, "", api_key=False)) == {}
+
+
+@pytest.mark.parametrize(
+    ("phase", "enforced", "opens"),
+    [("Active", None, True), ("Pending", None, False), ("Degraded", None, False), ("Degraded", True, True)],
+)
+def test_a_subscription_opens_a_model_while_select_would_let_calls_pass(
+    phase: str, enforced: bool | None, opens: bool
+) -> None:
+    bound = subscription("s", users=("alice",), models=[reference("opt", 5)], phase=phase)
+    if enforced is not None:
+        bound["status"]["tokenRateLimitStatuses"] = [{"model": "opt", "ready": enforced}]
+    grant = visibility(bound).grant(ALICE, "s", api_key=True)
+    assert (references(grant) == {"llm/opt": ["s"]}) is opens
+    assert grant is not None
+    assert grant.opens_path("/llm/opt/") is opens
 
 
 def test_a_subscription_that_refers_to_no_model_is_named_on_every_one() -> None:
     empty = subscription("empty", users=("alice",), models=[])
-    found = visibility(empty).restriction(ALICE, "empty", api_key=True)
-    assert found is not None
-    assert found.by("llm/opt") == found.by("any/other") == (label("empty"),)
-    assert Opened({}).by("llm/opt") == ()
+    grant = visibility(empty).grant(ALICE, "empty", api_key=True)
+    assert references(grant) == {place: ["empty"] for place in ("llm/opt", "llm/llama", "llm/other")}
+    assert grant is not None
+    assert grant.paths() is None
+    assert grant.opens_path("/any/model/")
+
+
+class TestModelsInTheCluster:
+    """A key calls, by the model's own route, what its subscription's MaaSModelRefs stand for."""
+
+    def grant(self, *refs: dict[str, Any], api_key: bool = True) -> Grant:
+        directory = Directory()
+        directory.update([SILVER], [POLICY], refs)
+        found = Visibility(directory).grant(ALICE, "silver", api_key=api_key)
+        assert found is not None
+        return found
+
+    @staticmethod
+    def ref(name: str, target: str, kind: str = "LLMInferenceService") -> dict[str, Any]:
+        metadata = {"namespace": "llm", "name": name}
+        return {"metadata": metadata, "spec": {"modelRef": {"kind": kind, "name": target}}}
+
+    def test_a_reference_nobody_read_stands_for_the_service_of_its_name(self) -> None:
+        grant = self.grant()
+        assert grant.paths() == {"/llm/opt/"}
+        assert [grant.opens_path(path) for path in ("/llm/opt/", "/llm/llama/", "/x/opt/")] == [True, False, False]
+
+    def test_one_that_was_read_stands_for_what_it_names(self) -> None:
+        grant = self.grant(self.ref("opt", "opt-v2"))
+        assert grant.paths() == {"/llm/opt-v2/"}
+        assert [grant.opens_path(path) for path in ("/llm/opt-v2/", "/llm/opt/")] == [True, False]
+
+    def test_an_external_one_stands_for_nothing_in_the_cluster(self) -> None:
+        grant = self.grant(self.ref("opt", "gpt", "ExternalModel"))
+        assert grant.paths() == frozenset()
+        assert not grant.opens_path("/llm/opt/")
+
+    def test_a_platform_user_has_the_clusters_rights_there(self) -> None:
+        grant = self.grant(api_key=False)
+        assert grant.paths() is None
+        assert grant.opens_path("/llm/llama/")
 
 
 REFUSED = {
@@ -75,7 +130,7 @@ def test_a_subscription_that_cannot_be_selected_is_a_permission_error(
     objects: list[dict[str, Any]], requested: str, api_key: bool, message: str
 ) -> None:
     with pytest.raises(ApiError) as refusal:
-        visibility(*objects).restriction(ALICE, requested, api_key=api_key)
+        visibility(*objects).grant(ALICE, requested, api_key=api_key)
     assert refusal.value.status == 403
     assert refusal.value.body["error"]["message"] == message
     assert refusal.value.body["error"]["type"] == "permission_error"
@@ -85,7 +140,7 @@ def test_without_the_kind_nothing_is_restricted_and_before_the_first_state_nothi
     directory = Directory()
     subject = Visibility(directory)
     with pytest.raises(ApiError) as refusal:
-        subject.restriction(ALICE, "gold", api_key=True)
+        subject.grant(ALICE, "gold", api_key=True)
     assert refusal.value.status == 503
     directory.absent()
-    assert subject.restriction(ALICE, "gold", api_key=True) is None
+    assert subject.grant(ALICE, "gold", api_key=True) is None

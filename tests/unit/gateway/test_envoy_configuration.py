@@ -57,15 +57,27 @@ def test_every_route_asks_the_authorizer_but_health_and_the_last() -> None:
         for route in routes
         if route.get("typed_per_filter_config", {}).get("envoy.filters.http.ext_authz", {}).get("disabled")
     ]
-    assert free == ["maas-api/maas-api/health", "nothing"]
+    assert free == ["no-upgrade", "preflight", "maas-api/maas-api/health", "nothing"]
     assert routes[-1]["direct_response"]["status"] == 404
 
 
 def test_a_models_own_path_takes_the_prefixs_place() -> None:
-    route = resources("routes.yaml")[0]["virtual_hosts"][0]["routes"][0]
-    assert route["match"] == {"prefix": "/llm/opt/"}
-    assert route["route"]["prefix_rewrite"] == "/base/"
-    assert route["route"]["host_rewrite_literal"] == "opt.llm.svc"
+    routes = resources("routes.yaml")[0]["virtual_hosts"][0]["routes"]
+    to = next(route["route"] for route in routes if route["match"] == {"prefix": "/llm/opt/"})
+    assert (to["prefix_rewrite"], to["host_rewrite_literal"]) == ("/base/", "opt.llm.svc")
+
+
+def test_a_call_at_the_root_goes_where_the_authorizer_says_and_nowhere_without_its_word() -> None:
+    routes = resources("routes.yaml")[0]["virtual_hosts"][0]["routes"]
+    chosen = {
+        route["match"]["headers"][0]["string_match"]["exact"]: route["route"]["prefix_rewrite"]
+        for route in routes
+        if route["name"].startswith("root/") and "prefix" in route["match"]
+    }
+    assert chosen["llm/opt"] == "/base/v1/"
+    assert chosen["external/openai"] == "/v1/"
+    unrouted = next(route for route in routes if route["match"] == {"prefix": "/v1/"})
+    assert "route" not in unrouted
 
 
 def test_a_request_is_repeated_only_where_no_model_can_have_seen_it() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from maas_api.gateway.local_models import ModelsByPath, local_routes
+from maas_api.gateway.local_models import local_routes
 from maas_api.models.model import LocalModel, ModelEntry
-from maas_api.models.snapshot import EMPTY, Row, Snapshot, rank
+from maas_api.models.snapshot import Row, Snapshot, rank
 
 CA = Path("/ca.pem")
 
@@ -78,30 +78,3 @@ class TestRoutes:
         (route,) = local_routes(snapshot(entry("a", address="https://opt.llm.svc")), ca_file=CA).routes
         assert route.upstream.tls is not None
         assert (route.upstream.tls.sni, route.upstream.tls.ca_file) == ("opt.llm.svc", CA)
-
-
-class TestModelsByPath:
-    PREFIXES = {"/llm/opt/": frozenset({"a", "a-alias"}), "/llm/other/": frozenset({"other"})}  # noqa: RUF012 -- read only
-
-    def models(self) -> ModelsByPath:
-        known = Snapshot(1, (), by_prefix=self.PREFIXES)
-        return ModelsByPath(lambda: known)
-
-    @pytest.mark.parametrize("path", ["/llm/opt/", "/llm/opt/v1/chat/completions", "/llm/opt//x"])
-    def test_every_id_and_alias_of_the_model_whose_route_it_is(self, path: str) -> None:
-        assert self.models()(path) == {"a", "a-alias"}
-
-    @pytest.mark.parametrize(
-        "path", ["", "/", "/llm", "/llm/opt", "/llm/opt2/v1", "//llm/opt/", "/llm//opt/", "llm/opt/v1", "/LLM/opt/v1"]
-    )
-    def test_no_other_path_is_the_models(self, path: str) -> None:
-        assert self.models()(path) == frozenset()
-
-    def test_it_follows_the_catalog(self) -> None:
-        published = [EMPTY]
-        models = ModelsByPath(lambda: published[-1])
-        assert models("/llm/opt/v1") == frozenset()
-        published.append(Snapshot(1, (), by_prefix=self.PREFIXES))
-        assert models("/llm/opt/v1") == {"a", "a-alias"}
-        published.append(EMPTY)
-        assert models("/llm/opt/v1") == frozenset()
