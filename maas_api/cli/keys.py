@@ -51,6 +51,7 @@ def _command(name: str) -> Callable[[_F], click.Command]:
 @click.option("--ephemeral", is_flag=True, help="For at most an hour, removed by itself; needs no name.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; repeat for more.")
 @click.option("--model", "models", multiple=True, help="A model the key may call, or a prefix ending in *; repeat.")
+@click.option("--budget", default="", help="What it may spend: '100000 tokens/day, 5000000 tokens total'.")
 def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> None:
     """Mint a key for a user and print it. It is shown here and never again."""
     asked = {name: values.pop(name) for name in ("name", "subscription", "description", "ephemeral")}
@@ -60,6 +61,7 @@ def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> No
             raise click.UsageError(f"--label: must be KEY=VALUE, got {label!r}")
     asked["labels"] = dict(label.split("=", 1) for label in labels)
     asked["models"] = list(models) or None
+    asked["budget"] = _budget(values.pop("budget")) or None
     asked["expiresIn"] = values.pop("expires_in")
     with _operator(values) as (operator, settings):
         from maas_api.identity.headers import Identity
@@ -143,6 +145,27 @@ def rotate(output: str, key_id: str, grace: int, **values: Any) -> None:
         _print_record(rotated_json(operator.rotate(key_id, grace)), output)
 
 
+@_command("budget")
+@click.argument("key_id")
+@click.argument("budget", metavar="BUDGET")
+def budget(output: str, key_id: str, budget: str, **values: Any) -> None:
+    """Replace what a key may spend: '100000 tokens/day', or 'none'. In force at its next call."""
+    asked = None if budget == "none" else _budget(budget)
+    with _operator(values) as (operator, _settings):
+        from maas_api.keys.http.key_json import as_json
+
+        _print_record(as_json(operator.set_budget(key_id, asked), operator.now()), output)
+
+
+def _budget(text: str) -> list[dict[str, Any]]:
+    from maas_api.keys.budget import BudgetError, as_json, from_text
+
+    try:
+        return as_json(from_text(text))
+    except BudgetError as fault:
+        raise click.UsageError(f"budget: {fault}") from None
+
+
 @contextmanager
 def _operator(values: dict[str, Any]) -> Iterator[tuple[Operator, Any]]:
     """The operator on the store of these options."""
@@ -173,7 +196,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{name}={item}" for name, item in value.items())
     elif isinstance(value, list):
-        value = ", ".join(map(str, value))
+        value = ", ".join(
+            f"{item['tokens']} tokens/{item['per']}" if isinstance(item, dict) else str(item) for item in value
+        )
     elif isinstance(value, bool):
         value = "yes" if value else "no"
     return plain(value)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from flask import Blueprint
 from sqlalchemy.pool import QueuePool
 
-from maas_api.config import Settings
+from maas_api.config import ConfigError, Settings
 from maas_api.identity.admin import AdminCheck
 from maas_api.keys.audit import Audit, AuditLog
+from maas_api.keys.budget import BudgetError, Budgets, from_text
 from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.http import fleet_views, views
-from maas_api.keys.policy import Life
+from maas_api.keys.policy import Life, Spending
 from maas_api.keys.service import KeyService, SubscriptionResolver
 from maas_api.keys.statements.store import KeyStore
 from maas_api.lifecycle import Background
@@ -43,6 +44,10 @@ def key_service(
         audit,
         Life(settings.api_key_max_expiration_days),
         settings.rotation_grace_max_seconds,
+        Spending(
+            _budgets(settings.default_budget, "--default-budget (DEFAULT_BUDGET)"),
+            _budgets(settings.max_budget, "--max-budget (MAX_BUDGET)"),
+        ),
     )
 
 
@@ -63,3 +68,10 @@ def _measure(database: Database, limit: int) -> None:
         metrics.pool_connections.labels("in_use").read_from(pool.checkedout)
         metrics.pool_connections.labels("idle").read_from(pool.checkedin)
         metrics.pool_limit.set(limit)
+
+
+def _budgets(text: str, source: str) -> Budgets:
+    try:
+        return from_text(text)
+    except BudgetError as fault:
+        raise ConfigError(f"{source}: {fault}") from None

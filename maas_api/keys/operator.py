@@ -52,6 +52,10 @@ class Operator:
         owner = Identity(record.username, record.groups)
         return self._keys.rotate(owner, key_id, grace_seconds=grace_seconds, idempotency_key=None)
 
+    def set_budget(self, key_id: str, value: Any) -> KeyRecord:
+        """Replace what a key may spend; None takes every limit away."""
+        return self._keys.set_budget(self._self, key_id, value)
+
 
 class _AsGiven:
     """Binds the subscription the operator names: there is no cluster to ask here."""

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from maas_api.keys import duration
+from maas_api.body import Fields
+from maas_api.keys import budget, duration
+from maas_api.keys.budget import Budgets
 
 EPHEMERAL_MAX = duration.HOUR
 """Default and cap of an ephemeral key's life, nanoseconds."""
@@ -139,6 +141,39 @@ def models(value: Sequence[str]) -> tuple[str, ...]:
     if size > _MODELS_BYTES_MAX:
         raise PolicyError(f"models cannot exceed {_MODELS_BYTES_MAX} bytes as JSON, got {size}")
     return unique
+
+
+class Spending(NamedTuple):
+    """What keys may spend: the budgets of one that asks for none, and the most that one may ask for."""
+
+    default: Budgets = ()
+    caps: Budgets = ()
+
+    def of(self, requested: Any) -> Budgets:
+        """A new key's budgets. ``requested`` is the request's ``budget``, None for the default. Raises PolicyError."""
+        asked = self.default if requested is None else budgets(requested)
+        broken = None if requested is None else budget.exceeds(asked, self.caps)
+        if broken is not None:
+            raise PolicyError(f"budget exceeds the maximum allowed ({broken})")
+        return budget.capped(asked, self.caps)
+
+
+UNLIMITED = Spending()
+
+
+def budgets(value: Any) -> Budgets:
+    """Budgets as a request gives them. Raises PolicyError."""
+    try:
+        return budget.from_json(_plain(value))
+    except budget.BudgetError as fault:
+        raise PolicyError(f"budget {fault}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A decoded body's value with its objects as mappings; of two equal names the last counts."""
+    if isinstance(value, Fields):
+        return {name: _plain(item) for name, item in value}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from maas_api.keys.budget import Budgets
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
@@ -24,6 +26,7 @@ class KeyRecord:
     ephemeral: bool
     labels: dict[str, str]
     models: tuple[str, ...] | None
+    budgets: Budgets = ()
 
     def status_at(self, now: datetime) -> str:
         """``active``, ``revoked`` or ``expired``, whether or not the expiry has been stored yet."""

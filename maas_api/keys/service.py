@@ -19,7 +19,7 @@ from maas_api.keys import format as key_format
 from maas_api.keys import policy
 from maas_api.keys.audit import Audit
 from maas_api.keys.faults import policy_is_400, revocation_fault_is, store_fault_is
-from maas_api.keys.policy import Life, PolicyError
+from maas_api.keys.policy import UNLIMITED, Life, PolicyError, Spending
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements import rotation
 from maas_api.keys.statements.store import KeyStore
@@ -61,6 +61,7 @@ class KeyService:
         audit: Audit,
         life: Life,
         rotation_grace_max: int,
+        spending: Spending = UNLIMITED,
     ) -> None:
         """``rotation_grace_max`` is seconds."""
         self._store = store
@@ -69,6 +70,7 @@ class KeyService:
         self._audit = audit
         self.life = life
         self.rotation_grace_max = rotation_grace_max
+        self._spending = spending
 
     def now(self) -> datetime:
         """The time statuses are computed at."""
@@ -86,6 +88,7 @@ class KeyService:
             description = policy.description(asked["description"])
             groups = policy.groups(who.groups)
             models = None if asked["models"] is None else policy.models(asked["models"])
+            budgets = self._spending.of(asked.get("budget"))
         with policy_is_400(), counted_if_refused():
             life = self.life.of(policy.expires_in(asked["expiresIn"]), ephemeral=ephemeral)
         with counted_if_refused():
@@ -107,6 +110,7 @@ class KeyService:
             ephemeral=ephemeral,
             labels=labels,
             models=models,
+            budgets=budgets,
         )
         with store_fault_is("Failed to create API key"):
             try:
@@ -164,10 +168,36 @@ class KeyService:
         self._audit("rotate", actor=who.username, keys=1, key_id=key_id, subscription=done.record.subscription)
         return RotatedKey(secret, *done)
 
+    def set_budget(self, who: Identity, key_id: str, value: Any) -> KeyRecord:
+        """Replace a key's budgets; None takes them away. For admins: a budget that its holder can raise holds nobody.
+
+        Raises 403 for the key's owner, 404 for everyone else who is no admin.
+        """
+        record = self.get(who, key_id)
+        if not self._is_admin(who):  # then it is the caller's own
+            raise plain(403, "only an admin can change an API key's budget")
+        with policy_is_400():
+            budgets = () if value is None else policy.budgets(value)
+        with store_fault_is("Failed to change the API key's budget"):
+            changed = self._store.set_budgets(key_id, budgets)
+        if changed is None:
+            raise plain(404, "API key not found")
+        self._audit(
+            "budget",
+            actor=who.username,
+            keys=1,
+            key_id=key_id,
+            owner=record.username,
+            budget=", ".join(map(str, budgets)),
+        )
+        return changed
+
     def _may_touch(self, who: Identity, record: KeyRecord) -> bool:
-        """Owner or admin. When the admin check fails the key stays hidden: an error would tell that it exists."""
-        if record.username == who.username:
-            return True
+        """Owner or admin."""
+        return record.username == who.username or self._is_admin(who)
+
+    def _is_admin(self, who: Identity) -> bool:
+        """No where the check fails: what a caller may not be shown stays hidden, an error would tell that it exists."""
         try:
             return self._admins.is_admin(who)
         except AdminCheckError:

@@ -91,7 +91,7 @@ store_errors = Counter(
     "maas_api_store_errors_total",
     "Statements that failed for a reason of the store's.",
     ("operation",),
-    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",), ("usage",)],
+    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",), ("usage",), ("budget",)],
 )
 pool_connections = Gauge(
     "maas_api_store_pool_connections",

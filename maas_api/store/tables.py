@@ -71,6 +71,14 @@ key_models = sa.Table(
 )
 """Allow-lists: what a key may call, where that is not everything."""
 
+key_budgets = sa.Table(
+    "maas_key_budgets",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("budgets", sa.JSON, nullable=False),
+)
+"""Budgets: how much a key may spend, where that is not everything."""
+
 old_secrets = sa.Table(
     "maas_old_secrets",
     metadata,

@@ -17,6 +17,8 @@ attribute                what it says
 ``maas.flags``           Envoy's response flags: with a good status they mean that the answer was cut
 ``maas.duration_ms``     from the first byte of the request to the last of the answer
 ``maas.first_event_ms``  from the first byte of the request to the first of the answer's body
+``maas.held``            what was held of the key's budgets for the call, and when: ``<tokens>.<generation>``. Absent
+                         for a key without a budget
 ``maas.usage.<path>``    a number of the provider's usage object, by its path there
                          (:data:`maas_api.usage.dialects.FIELDS`)
 =======================  =============================================================================================
@@ -46,6 +48,7 @@ KEY_ID, USER, SUBSCRIPTION, MODEL, PROVIDER, PATH, STATUS, FLAGS, DURATION, FIRS
         "first_event_ms",
     )
 )
+HELD: Final = "maas.held"
 USAGE: Final = "maas.usage."
 
 LOCAL: Final = "local"
@@ -54,6 +57,7 @@ ENDPOINTS: Final = ("chat", "completions", "responses", "embeddings", "messages"
 """Endpoints whose answers carry usage: a call of theirs without any is unmetered."""
 
 _ENDPOINT: Final = re.compile(r"/(chat/completions|completions|responses|embeddings|messages)/?\Z")
+_HELD: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,12})")
 _TEXT_MAX: Final = 253
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MS_MAX: Final = 7 * 86_400_000
@@ -98,11 +102,22 @@ class Counts(NamedTuple):
         return Counts(*map(int.__add__, self, other))
 
 
+class Hold(NamedTuple):
+    """Tokens held of a key's budgets for a call, and the number of the quarter of an hour in which they were."""
+
+    tokens: int
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.tokens}.{self.generation}"
+
+
 class Measure(NamedTuple):
-    """One call."""
+    """One call. ``hold``: None where its key has no budget."""
 
     series: Series
     counts: Counts
+    hold: Hold | None = None
 
 
 def measure(attributes: Mapping[str, Any]) -> Measure | None:
@@ -136,7 +151,13 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
     return Measure(
         Series(key_id, user, _text(attributes, SUBSCRIPTION), model, provider or LOCAL, endpoint),
         counts,
+        _hold(attributes.get(HELD)),
     )
+
+
+def _hold(value: Any) -> Hold | None:
+    found = _HELD.fullmatch(value) if isinstance(value, str) else None
+    return None if found is None else Hold(int(found[1]), int(found[2]))
 
 
 def endpoint_of(path: str) -> str:

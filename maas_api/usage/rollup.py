@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from maas_api.usage.otlp import Entry
-from maas_api.usage.record import Counts, Series, measure
+from maas_api.usage.record import Counts, Hold, Series, measure
 
 HOUR: Final = 3600
 _NANO: Final = 1_000_000_000
@@ -20,6 +21,15 @@ Rows = dict[tuple[int, Series], Counts]
 """(hour as Unix seconds, series) -> what is added to it."""
 
 
+class Settlement(NamedTuple):
+    """One call of a key with budgets: when it began, what it took, and what was held for it."""
+
+    key_id: str
+    at: datetime
+    tokens: int
+    hold: Hold
+
+
 class Folded(NamedTuple):
     """A batch: its rows, how many records were counted and how many were nobody's call. ``digest`` names the batch;
     empty where a second one like it may be another."""
@@ -28,6 +38,7 @@ class Folded(NamedTuple):
     counted: int
     skipped: int
     digest: str
+    settlements: tuple[Settlement, ...] = ()
 
 
 def fold(entries: Iterable[Entry], body: bytes, now: float) -> Folded:
@@ -39,6 +50,7 @@ def fold(entries: Iterable[Entry], body: bytes, now: float) -> Folded:
     rows: Rows = {}
     counted = skipped = 0
     timed = True
+    settlements: list[Settlement] = []
     for at, attributes in entries:
         found = measure(attributes)
         if found is None:
@@ -46,14 +58,18 @@ def fold(entries: Iterable[Entry], body: bytes, now: float) -> Folded:
             continue
         counted += 1
         timed = timed and at > 0
-        place = (_hour(at, now), found.series)
+        moment = _moment(at, now)
+        place = (moment - moment % HOUR, found.series)
+        if found.hold is not None and found.series.key_id:
+            taken = found.counts.input + found.counts.output
+            settlements.append(Settlement(found.series.key_id, datetime.fromtimestamp(moment, UTC), taken, found.hold))
         known = rows.get(place)
         rows[place] = found.counts if known is None else known + found.counts
-    return Folded(rows, counted, skipped, hashlib.sha256(body).hexdigest() if timed and counted else "")
+    digest = hashlib.sha256(body).hexdigest() if timed and counted else ""
+    return Folded(rows, counted, skipped, digest, tuple(settlements))
 
 
-def _hour(at: int, now: float) -> int:
+def _moment(at: int, now: float) -> int:
+    """When a call was, in Unix seconds."""
     seconds = at // _NANO
-    if not now - LATE_MAX <= seconds <= now + EARLY_MAX:
-        seconds = int(now)
-    return seconds - seconds % HOUR
+    return seconds if now - LATE_MAX <= seconds <= now + EARLY_MAX else int(now)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from maas_api.keys.budget import Budgets
+
 CACHED_BYTES = 1_000
 """Most bytes of an entry in Authorino's cache of the default size, the key's and the reply's together. One that is
 longer is not refused, it is asked for again at every request."""
@@ -17,7 +19,7 @@ _GO_ESCAPES = re.compile("[<>&\u2028\u2029]")
 
 class Verdict(NamedTuple):
     """One key's validation. ``body`` is the callback's reply, ``long`` whether that is too long for Authorino's cache;
-    ``models`` is the allow-list, None for every model.
+    ``models`` is the allow-list, None for every model; ``budgets`` is what the key may spend, nothing for no end.
 
     An invalid verdict has a ``reason`` and, apart from ``key_id`` where the key is known but unusable, nothing else.
     """
@@ -34,6 +36,7 @@ class Verdict(NamedTuple):
     expires_at: float | None
     body: bytes
     long: bool = False
+    budgets: Budgets = ()
 
 
 def refused(reason: str, key_id: str = "") -> Verdict:
@@ -52,6 +55,7 @@ def accepted(
     tenant: str,
     models: tuple[str, ...] | None,
     expires_at: float | None,
+    budgets: Budgets = (),
 ) -> Verdict:
     """A yes. ``expires_at`` is unix seconds; whoever keeps the verdict checks it on every use."""
     fields: dict[str, Any] = {
@@ -69,7 +73,8 @@ def accepted(
         fields["models"] = list(models)
     body = _encode(fields)
     long = _KEY_BYTES + cached_size(body) > CACHED_BYTES
-    return Verdict(True, "", key_id, key_name, username, groups, subscription, tenant, models, expires_at, body, long)
+    who = (key_id, key_name, username, groups, subscription, tenant, models, expires_at)
+    return Verdict(True, "", *who, body, long, budgets)
 
 
 def no_subscription(key_id: str) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from maas_api.keys import budget
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import Minted, RotatedKey
 
@@ -25,6 +26,7 @@ def as_json(record: KeyRecord, now: datetime) -> dict[str, Any]:
         "lastUsedAt": record.last_used_at and timestamp(record.last_used_at),
         "labels": record.labels,
         "models": list(record.models or ()),
+        "budget": budget.as_json(record.budgets),
     }
     return {
         "id": record.id,
@@ -50,6 +52,7 @@ def minted_json(minted: Minted) -> dict[str, Any]:
         "ephemeral": record.ephemeral,
         **({"labels": record.labels} if record.labels else {}),
         **({} if record.models is None else {"models": list(record.models)}),
+        **({"budget": budget.as_json(record.budgets)} if record.budgets else {}),
     }
 
 

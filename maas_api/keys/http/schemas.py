@@ -26,6 +26,13 @@ class MintBody(Schema):
     ephemeral = json_types.Flag(load_default=False)
     labels = json_types.TextMap(load_default=dict)
     models = json_types.Texts(load_default=None)
+    budget = fields.Raw(load_default=None)
+
+
+class BudgetBody(json_types.StrictSchema):
+    """``PUT /v1/api-keys/{id}/budget``."""
+
+    budget = fields.Raw(required=True)
 
 
 class FiltersBody(json_types.StrictSchema):

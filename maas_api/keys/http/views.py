@@ -22,7 +22,7 @@ def blueprint(service: KeyService) -> Blueprint:
     views = Blueprint("keys", __name__)
     never_kept(views)
     reads_only(views)
-    mint_body, rotate_body = schemas.MintBody(), schemas.RotateBody()
+    mint_body, rotate_body, budget_body = schemas.MintBody(), schemas.RotateBody(), schemas.BudgetBody()
 
     @views.post("/v1/api-keys")
     def mint() -> Response:
@@ -48,6 +48,17 @@ def blueprint(service: KeyService) -> Blueprint:
     @views.delete("/v1/api-keys/<key_id>")
     def revoke(key_id: str) -> Response:
         return json_answer(as_json(service.revoke(_caller(), key_id), service.now()))
+
+    @views.put("/v1/api-keys/<key_id>/budget")
+    def set_budget(key_id: str) -> Response:
+        who = _caller()
+        with policy_is_400():
+            asked = json_types.load(budget_body, request.get_data())
+        return json_answer(as_json(service.set_budget(who, key_id, asked["budget"]), service.now()))
+
+    @views.delete("/v1/api-keys/<key_id>/budget")
+    def drop_budget(key_id: str) -> Response:
+        return json_answer(as_json(service.set_budget(_caller(), key_id, None), service.now()))
 
     @views.post("/v1/api-keys/<key_id>/rotate")
     def rotate(key_id: str) -> Response:

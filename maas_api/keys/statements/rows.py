@@ -6,15 +6,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from maas_api.keys import budget
 from maas_api.keys.record import KeyRecord
-from maas_api.store.tables import api_keys, key_models
+from maas_api.store.tables import api_keys, key_budgets, key_models
 
 ALLOW_LIST = (
     sa.select(key_models.c.models).where(key_models.c.key_id == api_keys.c.id).scalar_subquery().label("models")
 )
 """A key's allow-list, looked up for each row given back: a join would read the whole table where that seems cheaper."""
 
-COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLOW_LIST)
+BUDGETS = (
+    sa.select(key_budgets.c.budgets).where(key_budgets.c.key_id == api_keys.c.id).scalar_subquery().label("budgets")
+)
+"""A key's budgets, likewise."""
+
+COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLOW_LIST, BUDGETS)
 """What :func:`record_of` needs. The hash stays in the database."""
 
 
@@ -35,4 +41,5 @@ def record_of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
         ephemeral=row.ephemeral,
         labels=dict(row.labels or {}),
         models=None if row.models is None else tuple(row.models),
+        budgets=budget.stored(row.budgets),
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
+from maas_api.keys import budget
+from maas_api.keys.budget import Budgets
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements.rows import COLUMNS, record_of
 from maas_api.store.announcements import announce
 from maas_api.store.database import Database
-from maas_api.store.tables import api_keys, key_models
+from maas_api.store.tables import api_keys, key_budgets, key_models
 
 Listener = Callable[[Sequence[str]], None]
 """Takes the ids of keys."""
@@ -93,6 +96,8 @@ class KeyStore:
             )
             if record.models is not None:
                 connection.execute(sa.insert(key_models).values(key_id=record.id, models=list(record.models)))
+            if record.budgets:
+                connection.execute(sa.insert(key_budgets).values(_budgets_of(record.id, record.budgets)))
 
     def get(self, key_id: str) -> KeyRecord | None:
         """A key of this tenant by id, or None."""
@@ -112,6 +117,17 @@ class KeyStore:
             changed.append(key_id)
             return self._get(connection, key_id)
 
+    def set_budgets(self, key_id: str, budgets: Budgets) -> KeyRecord | None:
+        """Replace a key's budgets, and give it back. None where there is no such key."""
+        with self.changing() as (connection, changed):
+            if self._get(connection, key_id) is None:
+                return None
+            connection.execute(sa.delete(key_budgets).where(key_budgets.c.key_id == key_id))
+            if budgets:
+                connection.execute(sa.insert(key_budgets).values(_budgets_of(key_id, budgets)))
+            changed.append(key_id)
+            return self._get(connection, key_id)
+
     def mine(self, key_id: str) -> tuple[sa.ColumnElement[bool], ...]:
         """The condition that picks this tenant's key."""
         return api_keys.c.id == key_id, api_keys.c.tenant == self.tenant
@@ -119,3 +135,7 @@ class KeyStore:
     def _get(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
         row = connection.execute(sa.select(*COLUMNS).where(*self.mine(key_id))).first()
         return None if row is None else record_of(row)
+
+
+def _budgets_of(key_id: str, budgets: Budgets) -> dict[str, Any]:
+    return {"key_id": key_id, "budgets": budget.as_json(budgets)}

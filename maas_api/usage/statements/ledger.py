@@ -13,6 +13,7 @@ from maas_api.store import months
 from maas_api.store.database import Database
 from maas_api.usage.record import Counts
 from maas_api.usage.rollup import Folded, Rows
+from maas_api.usage.statements import holds
 from maas_api.usage.statements.tables import DIMENSIONS, NAME, batches, usage
 
 BATCHES_KEPT: Final = timedelta(hours=1)
@@ -95,6 +96,8 @@ class Ledger:
                 fresh = self._add_sqlite(connection, batch.digest, rows)
             if ids and fresh:
                 self._note(connection, ids)
+            if batch.settlements and fresh:
+                holds.settle(connection, self._database, batch.settlements, self.now())
         self._months |= wanted
         if len(self._noted) > _NOTED_MAX:
             self._noted.clear()
@@ -109,6 +112,7 @@ class Ledger:
         """
         with self._database.writing() as connection:
             connection.execute(sa.delete(batches).where(batches.c.received_at < self.now() - BATCHES_KEPT))
+            holds.forget(connection, self.now())
             if self._database.postgres:
                 month = months.month_of(self.now())
                 for moment in (month, months.next_month(month)):

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from maas_api import migrations
 from maas_api.cli import main
+from maas_api.keys.budget import Budget
 from tests.support.process import ROOT
 from tests.support.replicas import Replica, replicas
 
@@ -152,3 +153,16 @@ def _all(descriptor: int) -> bytes:
         return os.read(descriptor, 65536)
     except (BlockingIOError, OSError):  # nothing was written; Linux says EIO once the other end is closed
         return b""
+
+
+def test_a_budget_is_given_changed_and_taken_away(service: Replica) -> None:
+    made = created("--budget", "1000 tokens/day, 5000 tokens total")
+    assert service.check(str(made["key"])).budgets == (Budget(1000, "day"), Budget(5000, "total"))
+    shown = run("budget", str(made["id"]), "2000 tokens/hour")
+    assert "2000 tokens/hour" in shown.stdout
+    assert service.check(str(made["key"])).budgets == (Budget(2000, "hour"),)
+    assert run("budget", str(made["id"]), "none").exit_code == 0
+    assert service.check(str(made["key"])).budgets == ()
+    wrong = run("budget", str(made["id"]), "much")
+    assert wrong.exit_code == 2
+    assert "must be such as '100000 tokens/day'" in wrong.output

@@ -1,0 +1,252 @@
+"""Budgets at the door: may this key spend more now? Answered from memory while a lease lasts, else by a future.
+
+Before a call passes, some tokens are held for it; when its usage arrives, what it took is spent and the hold let go
+(:mod:`maas_api.usage.statements.holds`). Workers hold tokens in leases, so the store is asked once for many calls, and
+no call passes that nothing is held for: calls at once cannot all pass on the last token.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+from maas_api.keys.budget import Budget, Budgets, window
+from maas_api.observability import metrics
+from maas_api.usage.statements.holds import Lease, generation_of
+
+_log = logging.getLogger(__name__)
+
+LEASED_CALLS: Final = 32
+"""A lease is for so many calls, while the budget is far from its end."""
+IDLE_SECONDS: Final = 1.0
+"""A lease that nobody drew on for so long is given back: another worker may need it."""
+REFUSED_SECONDS: Final = 1.0
+"""How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
+_LOOK_SECONDS: Final = 0.25
+_ACCOUNTS_MAX: Final = 100_000
+
+
+class Bank(Protocol):
+    """Where tokens are held. Both raise sqlalchemy.exc.SQLAlchemyError."""
+
+    def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease: ...
+    def give_back(self, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None: ...
+
+
+class Granted(NamedTuple):
+    """The call may pass. ``held``: tokens held for it, ``generation`` when; ``budget``: the tightest one and what is
+    left of it after the hold, as far as this worker knows."""
+
+    held: int
+    generation: int
+    budget: Budget
+    left: int
+    reset: float | None
+
+
+class Spent(NamedTuple):
+    """The budget is spent. ``reset``: seconds until it begins anew, None: never."""
+
+    budget: Budget
+    reset: float | None
+
+
+class Unknown(NamedTuple):
+    """The store could not be asked."""
+
+
+Decision = Granted | Spent | Unknown
+
+
+class _Account:
+    """What this worker knows and holds of one budget in one period."""
+
+    __slots__ = ("begins", "drawn_at", "ends", "generation", "left", "limit", "refused_until", "taken")
+
+    def __init__(self, budget: Budget, begins: datetime, ends: datetime | None) -> None:
+        self.begins, self.ends, self.limit = begins, ends, budget.tokens
+        self.left = self.generation = self.taken = 0
+        self.drawn_at = self.refused_until = 0.0
+
+
+class _Waiting(NamedTuple):
+    key_id: str
+    budgets: Budgets
+    answer: Future[Decision]
+
+
+class Spending:
+    """The budgets of the keys that this worker meets. Safe from any thread, and never waits in the caller's."""
+
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        hold: int,
+        outage_calls: int = 0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``hold``: tokens held for a call. ``outage_calls``: how many calls of a key pass while the store is down."""
+        self._bank = bank
+        self._hold = hold
+        self._outage_calls = outage_calls
+        self._now = now
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._outage: dict[str, int] = {}
+        self._queue: list[_Waiting] = []
+        self._returned: list[tuple[tuple[str, str], datetime, int, int]] = []
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start asking the store."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="budgets", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give back what is held for nobody, and stop."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(10)
+            self._thread = None
+
+    def check(self, key_id: str, budgets: Budgets) -> Decision | Future[Decision]:
+        """Whether a call of the key may pass. A future where the store must be asked; it never raises."""
+        with self._lock:
+            found = self._at_once(key_id, budgets)
+            if found is not None:
+                return found
+            answer: Future[Decision] = Future()
+            self._queue.append(_Waiting(key_id, budgets, answer))
+        self._wake.set()
+        return answer
+
+    def _at_once(self, key_id: str, budgets: Budgets) -> Decision | None:
+        """The answer from memory, None where there is none. Holds the lock."""
+        accounts = [self._account(key_id, budget) for budget in budgets]
+        at = self._clock()
+        for budget, account in zip(budgets, accounts, strict=True):
+            if not account.left and account.refused_until > at:
+                return Spent(budget, self._reset(account))
+        held = min(self._hold, *(account.left for account in accounts))
+        if not held:
+            return None
+        for account in accounts:
+            account.left -= held
+            account.drawn_at = at
+        tightest = min(range(len(budgets)), key=lambda index: self._remaining(accounts[index]))
+        account = accounts[tightest]
+        generation = min(account.generation for account in accounts)
+        return Granted(held, generation, budgets[tightest], self._remaining(account), self._reset(account))
+
+    def _account(self, key_id: str, budget: Budget) -> _Account:
+        """The account in its present period, generation and limit."""
+        now = self._now()
+        account = self._accounts.get((key_id, budget.per))
+        if account is None or (account.ends is not None and now >= account.ends):
+            begins, ends = window(budget.per, now)
+            account = self._accounts[(key_id, budget.per)] = _Account(budget, begins, ends)
+        if account.limit != budget.tokens:
+            account.limit, account.refused_until = budget.tokens, 0.0
+        if account.left and account.generation < generation_of(now):
+            self._returned.append(((key_id, budget.per), account.begins, account.left, account.generation))
+            account.left = 0
+        return account
+
+    def _remaining(self, account: _Account) -> int:
+        return max(0, account.limit - account.taken + account.left)
+
+    def _reset(self, account: _Account) -> float | None:
+        return None if account.ends is None else max(0.0, (account.ends - self._now()).total_seconds())
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(_LOOK_SECONDS)
+            self._wake.clear()
+            with self._lock:
+                queue, self._queue = self._queue, []
+            for key_id in dict.fromkeys(item.key_id for item in queue):
+                self._serve(key_id, [item for item in queue if item.key_id == key_id])
+            self._return_idle(everything=self._stopping)
+            if self._stopping and not self._queue:
+                return
+
+    def _serve(self, key_id: str, waiting: list[_Waiting]) -> None:
+        """Answer those who wait for a key's budgets: lease until all have passed, or a budget is spent."""
+        while waiting:
+            fault = self._lease(key_id, waiting[0].budgets, len(waiting))
+            rest = []
+            for item in waiting:
+                with self._lock:
+                    found = self._outage_decision(item) if fault else self._at_once(key_id, item.budgets)
+                if found is None:
+                    rest.append(item)
+                elif item.answer.set_running_or_notify_cancel():
+                    item.answer.set_result(found)
+            # Where nobody got on, their budgets differ from the first one's: the next one's turn.
+            waiting = rest[1:] + rest[:1] if len(rest) == len(waiting) else rest
+
+    def _lease(self, key_id: str, budgets: Budgets, calls: int) -> bool:
+        """Lease for so many calls and some more. True where the store could not be asked."""
+        wanted = self._hold * (calls + LEASED_CALLS)
+        try:
+            for budget in budgets:
+                with self._lock:
+                    account = self._account(key_id, budget)
+                    if account.left:
+                        continue
+                given = self._bank.lease(key_id, budget, wanted, self._hold, self._now())
+                with self._lock:
+                    account.left += given.tokens
+                    account.generation, account.taken = given.generation, given.taken
+                    account.drawn_at = self._clock()
+                    account.refused_until = 0.0 if given.tokens else self._clock() + REFUSED_SECONDS
+                if not given.tokens:
+                    return False
+        except sa.exc.SQLAlchemyError as fault:
+            metrics.store_errors.labels("budget").inc()
+            _log.warning("a budget could not be asked for", extra={"fault": type(fault).__name__})
+            return True
+        with self._lock:
+            self._outage.pop(key_id, None)
+        return False
+
+    def _outage_decision(self, item: _Waiting) -> Decision:
+        """What is said while the store is down: so many calls of a key pass unheld, then none."""
+        passed = self._outage.get(item.key_id, 0)
+        if passed >= self._outage_calls:
+            return Unknown()
+        self._outage[item.key_id] = passed + 1
+        return Granted(0, generation_of(self._now()), item.budgets[0], 0, None)
+
+    def _return_idle(self, *, everything: bool) -> None:
+        """Give back leases that nobody draws on; forget accounts of periods that are over."""
+        now, at = self._now(), self._clock()
+        with self._lock:
+            idle, self._returned = self._returned, []
+            for place, account in list(self._accounts.items()):
+                over = account.ends is not None and now >= account.ends
+                if account.left and (everything or (not over and at - account.drawn_at > IDLE_SECONDS)):
+                    idle.append((place, account.begins, account.left, account.generation))
+                    account.left = 0
+                if over or (len(self._accounts) > _ACCOUNTS_MAX and not account.left):
+                    del self._accounts[place]
+        for (key_id, per), begins, tokens, generation in idle:
+            try:
+                self._bank.give_back(key_id, per, begins, tokens, generation)
+            except sa.exc.SQLAlchemyError as fault:  # the store lets go of it by itself, after a while
+                metrics.store_errors.labels("budget").inc()
+                _log.warning("held tokens were not given back", extra={"fault": type(fault).__name__})
