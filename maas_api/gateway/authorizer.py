@@ -41,7 +41,11 @@ TOKEN_DEADLINE = 0.9
 
 REMOVE = b"x-envoy-auth-headers-to-remove"
 """Names, to Envoy, the headers of the request that are not to be passed on."""
-_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="maas-api"'),)
+_CHALLENGE = (
+    ("WWW-Authenticate", 'Bearer realm="maas-api"'),
+    # Read by OpenAI's and Anthropic's SDKs. Without it Claude Code repeats a refused call for three minutes.
+    ("X-Should-Retry", "false"),
+)
 T = TypeVar("T")
 NOTHING_RUN = Passed()
 

@@ -34,7 +34,7 @@ IDENTITY = ("x-maas-username", "x-maas-group", "x-maas-subscription", "x-maas-mo
 CREDENTIALS = ("authorization", "x-api-key", "api-key")
 _REMOVE = "x-envoy-auth-headers-to-remove"
 _TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
-_HEADERS = {401: {"www-authenticate": 'Bearer realm="maas-api"'}, 503: {"retry-after": "1"}}
+_HEADERS = {401: {"www-authenticate": 'Bearer realm="maas-api"', "x-should-retry": "false"}, 503: {"retry-after": "1"}}
 _ASKED: Any = object()
 
 

@@ -33,7 +33,7 @@ QUESTION_HEADERS = (*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-reques
 ANSWER_HEADERS = ("authorization", *IDENTITY_HEADERS, routes.ROUTE_HEADER)
 """What it may set on a request that passes."""
 
-REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after")
+REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after", "x-should-retry")
 """What of its refusal the client is shown."""
 
 

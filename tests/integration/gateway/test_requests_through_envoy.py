@@ -181,6 +181,7 @@ class TestRefusals:
         answer = world.client.post("/external/openai/v1/chat/completions", json=CHAT)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["x-should-retry"] == "false"
         assert (error(answer)["type"], error(answer)["code"]) == ("authentication_error", "invalid_api_key")
         assert world.received("openai") == before
 
