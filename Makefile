@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test fuzz faults lint format run bench lock clean
+.PHONY: help demo test clients fuzz faults lint format run bench lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(RUNS) ## One key, three models: the whole request flow on this machine (
 
 test: $(STAMP) ## Run every test, in parallel (ARGS="-k name" to choose)
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+
+clients: $(STAMP) ## Real client programs against the demo, written to docs/clients.md (ARGS="--help"; installs them)
+	@$(BIN)/python -m tests.clients $(ARGS)
 
 fuzz: $(STAMP) ## Ten thousand generated requests against the running service (ARGS="--cases 50000")
 	@$(BIN)/python -m tests.fuzz $(ARGS)

@@ -43,11 +43,11 @@ class Choice(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """What was said so far: the user's last words, what tools answered since, the tools called in it, in order."""
+    """What was said so far: the user's last words, what tools answered since, how often the model has spoken in all."""
 
     text: str
     result: str | None = None
-    called: tuple[str, ...] = ()
+    turns: int = 0
 
 
 class Ask(NamedTuple):
@@ -111,7 +111,8 @@ def answer(ask: Ask, sentence: str) -> Reply:
 
 
 def _chosen(ask: Ask) -> Tool | None:
-    """The tool to call. One that must be called: each in turn, the last one for good, as an agent's loop expects.
+    """The tool to call. One must be called: each in turn, the last one for good, so that an agent's loop comes to its
+    end; agents that tell calls and answers as plain text come to it too.
 
     Otherwise only the one the user names by ``call <name>``, and only before a tool has answered.
     """
@@ -122,7 +123,7 @@ def _chosen(ask: Ask) -> Tool | None:
     if ask.choice.mode == "required":
         if not allowed:
             raise RefusedError("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
-        return next((tool for tool in allowed if tool.name not in ask.conversation.called), allowed[-1])
+        return allowed[min(ask.conversation.turns, len(allowed) - 1)]
     if ask.choice.mode == "none" or ask.conversation.result is not None:
         return None
     return next((tool for tool in allowed if _wish(tool.name).search(ask.conversation.text)), None)

@@ -127,9 +127,9 @@ def _conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
         if message["role"] == "user" and said:
             last, text = at, said
     since = [block for message in messages[max(last, 0) :] for block in _blocks(message)]
-    called = tuple(str(block.get("name")) for block in since if block["type"] == "tool_use")
+    turns = sum(message["role"] == "assistant" for message in messages)
     results = [text_of(block.get("content")) for block in since if block["type"] == "tool_result"]
-    return Conversation(text, results[-1] if results else None, called)
+    return Conversation(text, results[-1] if results else None, turns)
 
 
 def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -118,11 +118,7 @@ def _check_part(part: object) -> None:
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     last = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
     since = messages[last + 1 :]
-    called = [
-        call.get(str(call.get("type", "function")), {}).get("name")
-        for message in since
-        for call in message.get("tool_calls") or ()
-    ]
+    turns = sum(message["role"] == "assistant" for message in messages)
     results = [text_of(message.get("content")) for message in since if message["role"] == "tool"]
     text = text_of(messages[last].get("content")) if last >= 0 else ""
-    return Conversation(text, results[-1] if results else None, tuple(filter(None, called)))
+    return Conversation(text, results[-1] if results else None, turns)

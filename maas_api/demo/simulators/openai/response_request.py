@@ -66,7 +66,7 @@ def _schema(text: object) -> Mapping[str, Any] | None:
 def _conversation(items: Sequence[Mapping[str, Any]]) -> Conversation:
     last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
     since = items[last + 1 :]
-    called = tuple(str(item.get("name")) for item in since if item.get("type") in CALLS)
+    turns = sum(item.get("role") == "assistant" or item.get("type") in CALLS for item in items)
     results = [text_of(item.get("output")) for item in since if item.get("type") in RESULTS]
     text = text_of(items[last].get("content")) if last >= 0 else ""
-    return Conversation(text, results[-1] if results else None, called)
+    return Conversation(text, results[-1] if results else None, turns)
