@@ -15,6 +15,7 @@ import pytest
 from maas_api import migrations
 from maas_api.keys import format as key_format
 from maas_api.keys.statements.store import KeyStore
+from maas_api.migrations import revisions
 from maas_api.store.database import open_database
 from maas_api.validation.reader import KeyReader
 from tests.support.go_service import GoService
@@ -129,3 +130,19 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(postgres:
         migrations.upgrade(url)
     assert "missing" in str(raised.value) or "nobody" in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_the_newest_revision_is_the_one_a_start_looks_for() -> None:
+    assert revisions.newest() == migrations.NEWEST
+
+
+def test_a_database_that_is_up_to_date_is_left_without_alembic(tmp_path: Path) -> None:
+    """A start takes a third of a second less: most starts find nothing to do."""
+    url = f"sqlite:///{tmp_path / 'keys.db'}"
+    migrations.upgrade(url)
+    code = (
+        "import sys; from maas_api import migrations;"
+        f"migrations.upgrade({url!r}); assert migrations.pending({url!r}) == [];"
+        "sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
