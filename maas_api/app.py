@@ -87,7 +87,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     checking = validation.build(settings, store_url, minting.store, shared)
     metering = usage.build(settings, minting.store, admins, lambda: PriceBook({}))
     calls = Calls(catalog, opened.access)
-    authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths))
+    authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths), metering.spending)
 
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))

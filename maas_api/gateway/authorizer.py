@@ -21,12 +21,15 @@ from maas_api import errors
 from maas_api.access import named
 from maas_api.access.caller import Caller
 from maas_api.errors import ApiError
+from maas_api.gateway import quota
 from maas_api.gateway.judgement import Call, Judgement, Passed
 from maas_api.gateway.paths import is_api, listed_provider
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import TokenSource
+from maas_api.keys.budget import Budgets
 from maas_api.providers import CREDENTIAL_HEADERS
+from maas_api.usage.decisions import Decision
 from maas_api.validation.verdict import Verdict
 from maas_api.wire import Pending, Promise, Reply, Request
 
@@ -36,6 +39,9 @@ PREFIX = "/internal/v1/authz"
 ROUTE_HEADER = "X-MaaS-Route"
 """Where a call at the gateway's root goes: ``external/<provider>`` or ``<namespace>/<name>`` of a model."""
 KEY_PREFIX = "sk-oai-"
+BUDGET_SECONDS = 0.5
+"""How long asking the store for a budget may take, beside the key."""
+OK = 200
 TOKEN_DEADLINE = 0.9
 """Seconds a token review may take; gateways give up after a second or two."""
 
@@ -58,11 +64,21 @@ class KeyCheck(Protocol):
     def check(self, raw_key: str) -> Verdict | Future[Verdict]: ...
 
 
+class BudgetCheck(Protocol):
+    """Whether a key may spend more: at once, or by a future."""
+
+    def check(self, key_id: str, budgets: Budgets) -> Decision | Future[Decision]: ...
+
+
 class Authorizer:
     """Answers the gateway. Never blocks: what must be looked up is answered by a future."""
 
-    def __init__(self, keys: KeyCheck, tokens: TokenSource, judgement: Judgement) -> None:
+    def __init__(
+        self, keys: KeyCheck, tokens: TokenSource, judgement: Judgement, budgets: BudgetCheck | None = None
+    ) -> None:
+        """``budgets``: None where keys' budgets are not looked at."""
         self._keys = keys
+        self._budgets = budgets
         self._tokens = tokens
         self._judgement = judgement
 
@@ -73,32 +89,46 @@ class Authorizer:
             return credential
         if credential.startswith(KEY_PREFIX):
             verdict = self._keys.check(credential)
-            return _settle(verdict, lambda known: self._judge_key(request, known, credential), self._keys.deadline)
+            deadline = self._keys.deadline + (BUDGET_SECONDS if self._budgets is not None else 0)
+            return _settle(verdict, lambda known: self._judge_key(request, known, credential), deadline)
         user = self._tokens.lookup(credential)
         return _settle(user, lambda known: self._judge_user(request, known, credential), TOKEN_DEADLINE)
 
-    def _judge_key(self, request: Request, verdict: Verdict, credential: str) -> Reply:
+    def _judge_key(self, request: Request, verdict: Verdict, credential: str) -> Reply | Future[Reply]:
         if not verdict.valid:
             return _denied(f"The API key is not accepted: {verdict.reason}")
         who = Identity(verdict.username, verdict.groups)
-        return self._judge(request, Caller(who, verdict.models, verdict.subscription, True), credential)
+        return self._judge(request, Caller(who, verdict.models, verdict.subscription, True), credential, verdict)
 
-    def _judge_user(self, request: Request, user: Identity | None, credential: str) -> Reply:
+    def _judge_user(self, request: Request, user: Identity | None, credential: str) -> Reply | Future[Reply]:
         if user is None:
             return _denied(f"The credential is neither an API key ({KEY_PREFIX}...) nor a known platform token")
         # A platform user may choose among the own subscriptions; whether it is one is decided where it is used.
         wanted = headers.last_subscription(request.header_values(headers.SUBSCRIPTION.lower().encode()))
         return self._judge(request, Caller(user, None, wanted, False), credential)
 
-    def _judge(self, request: Request, caller: Caller, credential: str) -> Reply:
+    def _judge(
+        self, request: Request, caller: Caller, credential: str, key: Verdict | None = None
+    ) -> Reply | Future[Reply]:
         path = _original_path(request)
+        budgets = () if key is None else key.budgets
         if is_api(path) or listed_provider(request.method, path):
-            return _allowed(caller, credential)  # what the caller sees there is the API's own matter
+            return _allowed(caller, credential, budgets=budgets)  # what the caller sees there is the API's own matter
         try:
             passed = self._judgement.judge(Call(request.method, path, named.read(request.header)), caller)
         except ApiError as refusal:
             return refusal.reply()
-        return _allowed(caller, "", passed)
+        allowed = _allowed(caller, "", passed)
+        if allowed.status != OK:
+            return allowed
+        key_id = "" if key is None else key.key_id
+        counted = quota.counted(allowed, caller, key_id, passed.model, passed.provider)
+        if not budgets or not passed.model or self._budgets is None:
+            return counted
+        decided = self._budgets.check(key_id, budgets)
+        if isinstance(decided, Future):
+            return _then(decided, lambda known: quota.held(counted, known))
+        return quota.held(counted, decided)
 
 
 def _credential(request: Request) -> str | Reply:
@@ -124,7 +154,7 @@ def _original_path(request: Request) -> str:
     return request.path.removeprefix(PREFIX)
 
 
-def _allowed(caller: Caller, credential: str, passed: Passed = NOTHING_RUN) -> Reply:
+def _allowed(caller: Caller, credential: str, passed: Passed = NOTHING_RUN, budgets: Budgets = ()) -> Reply:
     """200 with the whole identity: every header that tells something is set or removed, so none of a client's remains.
 
     ``credential``: what maas-api's own endpoints are shown of it; "" where a model answers, which is shown none.
@@ -134,6 +164,7 @@ def _allowed(caller: Caller, credential: str, passed: Passed = NOTHING_RUN) -> R
         headers.GROUP: json.dumps(caller.who.groups),  # ASCII: anything else is escaped
         headers.SUBSCRIPTION: caller.subscription,
         headers.MODELS: "" if caller.models is None else json.dumps(caller.models),
+        headers.BUDGET: ", ".join(map(str, budgets)),
         ROUTE_HEADER: passed.route,
     }
     for name in (headers.USERNAME, headers.SUBSCRIPTION):
@@ -163,15 +194,45 @@ _UNAVAILABLE = errors.sdk(
 ).reply()
 
 
-def _settle(answer: T | Future[T], judge: Callable[[T], Reply], deadline: float) -> Reply | Pending:
+def _then(answer: Future[T], finish: Callable[[T], Reply]) -> Future[Reply]:
+    """What ``finish`` makes of an answer that is to come."""
+    made: Future[Reply] = Future()
+
+    def done(known: Future[T]) -> None:
+        try:
+            made.set_result(finish(known.result()))
+        except Exception as fault:  # whoever waits is told, whatever it is
+            made.set_exception(fault)
+
+    answer.add_done_callback(done)
+    return made
+
+
+def _as_it_is(reply: Reply) -> Reply:
+    return reply
+
+
+def _settle(answer: T | Future[T], judge: Callable[[T], Reply | Future[Reply]], deadline: float) -> Reply | Pending:
     """Judge an answer that is there, or promise to."""
     if not isinstance(answer, Future):
-        return judge(answer)
+        reply = judge(answer)
+        return _settle(reply, _as_it_is, deadline) if isinstance(reply, Future) else reply
     promised = Promise()
 
     def done(known: Future[T]) -> None:
         try:
             reply = judge(known.result())
+            if isinstance(reply, Future):
+                reply.add_done_callback(last)
+                return
+        except Exception as fault:  # whatever went wrong, the request does not pass
+            _log.warning("a credential could not be checked", extra={"fault": type(fault).__name__})
+            reply = _UNAVAILABLE
+        promised.settle(reply)
+
+    def last(known: Future[Reply]) -> None:
+        try:
+            reply = known.result()
         except Exception as fault:  # whatever went wrong, the request does not pass
             _log.warning("a credential could not be checked", extra={"fault": type(fault).__name__})
             reply = _UNAVAILABLE

@@ -20,6 +20,7 @@ USERNAME = "X-MaaS-Username"
 GROUP = "X-MaaS-Group"
 SUBSCRIPTION = "X-MaaS-Subscription"
 MODELS = "X-MaaS-Models"
+BUDGET = "X-MaaS-Budget"
 SPACE = " \t\r\n"
 """What is trimmed from names."""
 

@@ -17,6 +17,8 @@ from maas_api.usage.intake import Intake
 from maas_api.usage.keeper import Keeper
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.service import UsageService
+from maas_api.usage.spending import Spending
+from maas_api.usage.statements.holds import Bank
 from maas_api.usage.statements.ledger import Ledger
 from maas_api.usage.statements.reading import Reading
 
@@ -27,6 +29,7 @@ class Assembled:
 
     blueprints: Sequence[Blueprint]
     background: Sequence[Background]
+    spending: Spending
 
 
 def build(settings: Settings, store: KeyStore, admins: AdminCheck, prices: Callable[[], PriceBook]) -> Assembled:
@@ -34,9 +37,16 @@ def build(settings: Settings, store: KeyStore, admins: AdminCheck, prices: Calla
     ledger = Ledger(store.database, settings.tenant_name, now=store.now)
     intake = Intake(ledger)
     service = UsageService(Reading(store.database, settings.tenant_name), store.get, admins, prices, store.now)
+    spending = Spending(
+        Bank(store.database),
+        hold=settings.budget_hold_tokens,
+        outage_calls=settings.budget_outage_calls,
+        now=store.now,
+    )
     return Assembled(
         (ingest.blueprint(intake), views.blueprint(service)),
-        (Keeper(ledger, settings.usage_retention_days),),
+        (Keeper(ledger, settings.usage_retention_days), spending),
+        spending,
     )
 
 

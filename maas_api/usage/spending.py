@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from maas_api.keys.budget import Budget, Budgets, window
 from maas_api.observability import metrics
+from maas_api.usage.decisions import Decision, Granted, Spent, Unknown
 from maas_api.usage.statements.holds import Lease, generation_of
 
 _log = logging.getLogger(__name__)
@@ -38,31 +39,6 @@ class Bank(Protocol):
 
     def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease: ...
     def give_back(self, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None: ...
-
-
-class Granted(NamedTuple):
-    """The call may pass. ``held``: tokens held for it, ``generation`` when; ``budget``: the tightest one and what is
-    left of it after the hold, as far as this worker knows."""
-
-    held: int
-    generation: int
-    budget: Budget
-    left: int
-    reset: float | None
-
-
-class Spent(NamedTuple):
-    """The budget is spent. ``reset``: seconds until it begins anew, None: never."""
-
-    budget: Budget
-    reset: float | None
-
-
-class Unknown(NamedTuple):
-    """The store could not be asked."""
-
-
-Decision = Granted | Spent | Unknown
 
 
 class _Account:

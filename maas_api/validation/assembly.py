@@ -57,7 +57,7 @@ def build(settings: Settings, url: str, store: KeyStore, shared: Path | None = N
     )
     validation = Validation(
         cache,
-        Lookup(reader, cache),
+        Lookup(reader, cache, deadline=deadline),
         _changes(store.database, cache),
         bookkeeping,
         Trust(

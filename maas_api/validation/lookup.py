@@ -3,6 +3,9 @@
 Nothing is delayed to fill a batch. While a statement is under way requests gather, and the next statement takes them
 all, so a busy worker pays one round trip for many keys and an idle one pays none to wait. Requests for the same key
 share one answer.
+
+Nobody queues for an answer that would come too late: where the statements ahead take longer than the deadline, a new
+key is turned away at once, and what has waited beyond it is not asked for any more.
 """
 
 from __future__ import annotations
@@ -26,17 +29,32 @@ _BATCH_MAX: Final = 500
 _WAITING_MAX: Final = 20_000  # keys under way; more than a worker can answer within its deadline
 _RETRY_SECONDS: Final = (0.05, 1.0)  # first and longest pause between attempts to reach a store that is down
 
+_WEIGHT: Final = 0.3  # of the newest batch in what a batch takes lately
+
 Waiter = Callable[[Verdict | None], None]
 """Takes the answer: a verdict, or None when the store could not be asked. Called in the lookup's thread."""
 
 
 class Lookup:
-    """Answers what the cache cannot. While the store is known to be down it says so at once."""
+    """Answers what the cache cannot. While the store is known to be down, or too far behind, it says so at once.
 
-    def __init__(self, reader: Reader, cache: VerdictCache, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``deadline``: seconds after which nobody waits for an answer any more.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        cache: VerdictCache,
+        *,
+        deadline: float = float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
         self._cache = cache
+        self._deadline = deadline
         self._clock = clock
+        self._round = 0.0  # seconds from taking up a batch to having handed its answers on, lately
+        self._newest: dict[str, float] = {}  # of each waiting key, when somebody last began to wait for it
         self._wake = threading.Condition()
         self._waiting: dict[str, list[Waiter]] = {}
         self._asked: dict[str, list[Waiter]] = {}
@@ -61,7 +79,7 @@ class Lookup:
             self._thread = None
 
     def ask(self, key_hash: str, waiter: Waiter) -> bool:
-        """Have ``waiter`` called with the answer, soon. False when the store is down: then it is not called."""
+        """Have ``waiter`` called with the answer, soon. False when the store is down or behind: then it is not."""
         with self._wake:
             if self.down or self._stopping or self._thread is None:
                 return False
@@ -74,15 +92,26 @@ class Lookup:
             waiting = self._waiting.get(key_hash)
             if waiting is not None:
                 waiting.append(waiter)
+                self._newest[key_hash] = self._clock()
                 _JOINED.inc()
                 return True
             if len(self._waiting) >= _WAITING_MAX:
                 return False
+            if self._behind():
+                metrics.deadline_exceeded.inc()
+                return False
             self._waiting[key_hash] = [waiter]
+            self._newest[key_hash] = self._clock()
             _MISS.inc()
             if len(self._waiting) == 1:
                 self._wake.notify()
             return True
+
+    def _behind(self) -> bool:
+        """Whether a key that comes now would be answered too late. Never where it is the next to be asked for: one
+        statement has to show that the store is quick again."""
+        ahead = bool(self._asked) + len(self._waiting) // _BATCH_MAX
+        return ahead > 0 and (ahead + 1) * self._round > self._deadline
 
     def _run(self) -> None:
         try:
@@ -96,10 +125,18 @@ class Lookup:
                 if not self._waiting:
                     break
                 batch = list(self._waiting)[:_BATCH_MAX]
-                self._asked = {key_hash: self._waiting.pop(key_hash) for key_hash in batch}
+                began = self._clock()
+                waited = {key_hash: began - self._newest.pop(key_hash) for key_hash in batch}
+                taken = {key_hash: self._waiting.pop(key_hash) for key_hash in batch}
+                late = {key_hash: taken.pop(key_hash) for key_hash in batch if waited[key_hash] > self._deadline}
+                self._asked = taken
                 self._asked_in = self._cache.epoch
+            self._abandon(late)
+            if not taken:
+                continue
             try:
-                self._answer(batch)
+                self._answer(list(taken))
+                self._round += _WEIGHT * (self._clock() - began - self._round)
             except StoreDownError as fault:
                 self._wait_for_store(fault)
             except Exception:  # a fault of ours, or a row nobody foresaw: these keys get no answer, the next ones do
@@ -141,7 +178,7 @@ class Lookup:
         while True:
             with self._wake:
                 self.down = True
-                waiting, self._waiting = self._waiting, {}
+                waiting, self._waiting, self._newest = self._waiting, {}, {}
             self._abandon(self._take())
             self._abandon(waiting)
             with self._wake:

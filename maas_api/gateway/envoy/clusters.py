@@ -24,6 +24,8 @@ INTERNAL_SECRET_HEADER = "x-maas-internal-secret"  # noqa: S105 - the header's n
 _PLATFORM_PREFIXES = ("x-maas-", "x-gateway-", "x-envoy-", "x-forwarded-")
 # A caller's cookies belong to the platform's host name.
 _PLATFORM_HEADERS = ("cookie", "forwarded", "x-real-ip")
+# A packed answer could not be read on its way, and what it took would be unknown.
+_ENCODING = "accept-encoding"
 
 
 def model_cluster(model: LocalRoute) -> str:
@@ -73,7 +75,7 @@ def _clean(*more: str, defaults: tuple[tuple[str, str], ...] = ()) -> Json:
     Upstream and not on the route: only here the headers that the router itself adds (x-envoy-original-path,
     x-envoy-expected-rq-timeout-ms) exist already.
     """
-    names = (*CREDENTIAL_HEADERS, *_PLATFORM_HEADERS, *more)
+    names = (*CREDENTIAL_HEADERS, *_PLATFORM_HEADERS, _ENCODING, *more)
     mutations: list[Json] = [
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _PLATFORM_PREFIXES),
         *({"remove": name} for name in names),

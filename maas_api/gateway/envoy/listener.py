@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maas_api.access import named
-from maas_api.gateway.envoy import clusters, routes
+from maas_api.gateway import quota
+from maas_api.gateway.envoy import clusters, metering, routes
 from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
 from maas_api.gateway.envoy.xds import Json, extension, watched
@@ -20,7 +21,7 @@ AUTHORIZER_TIMEOUT = "2s"
 """A ceiling for a broken network; the authorizer itself answers or gives up much sooner."""
 
 IDENTITY_HEADERS = tuple(
-    name.lower() for name in (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS)
+    name.lower() for name in (headers.USERNAME, headers.GROUP, headers.SUBSCRIPTION, headers.MODELS, headers.BUDGET)
 )
 """What the authorizer says about a caller, for maas-api."""
 
@@ -33,7 +34,7 @@ QUESTION_HEADERS = (*CREDENTIAL_HEADERS, headers.SUBSCRIPTION.lower(), "x-reques
 ANSWER_HEADERS = ("authorization", *IDENTITY_HEADERS, routes.ROUTE_HEADER)
 """What it may set on a request that passes."""
 
-REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after", "x-should-retry")
+REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after", "x-should-retry", *quota.LEFT_HEADERS)
 """What of its refusal the client is shown."""
 
 
@@ -71,12 +72,13 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
         upgrade_configs=[{"upgrade_type": "websocket"}],  # so that a route can say 426; without it Envoy says 403
         stream_idle_timeout="600s",
         local_reply_config=_local_replies(),
-        access_log=[_access_log()],
+        access_log=[_access_log(), *([metering.usage_log(plan.maas_api.host_header)] if plan.internal_secret else [])],
         http_filters=[
             _remember_request_id(),
             body_reader(),
             _ext_authz(plan),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
+            *metering.usage_readers(),
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )
@@ -135,6 +137,8 @@ def _ext_authz(plan: Plan) -> Json:
             "authorization_response": {
                 "allowed_upstream_headers": _exactly(ANSWER_HEADERS),
                 "allowed_client_headers": _exactly(REFUSAL_HEADERS),
+                "allowed_client_headers_on_success": _exactly(quota.LEFT_HEADERS),
+                "dynamic_metadata_from_headers": metering.from_authorizer(),
             },
         },
     )

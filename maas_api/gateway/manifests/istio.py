@@ -12,6 +12,7 @@ from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUE
 from maas_api.gateway.envoy.plan import MAX_BODY_BYTES
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
+from maas_api.gateway.quota import LEFT_HEADERS
 
 
 def body_reader(options: Options) -> Manifest:
@@ -102,6 +103,7 @@ def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
         "statusOnError": "503",
         "includeRequestHeadersInCheck": list(QUESTION_HEADERS),
         "headersToUpstreamOnAllow": list(ANSWER_HEADERS),
+        "headersToDownstreamOnAllow": list(LEFT_HEADERS),
         "headersToDownstreamOnDeny": list(REFUSAL_HEADERS),
     }
     return {

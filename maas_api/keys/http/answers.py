@@ -35,7 +35,8 @@ def reads_only(views: Blueprint) -> None:
 
     @views.before_request
     def refuse() -> None:
-        if headers.MODELS in request.headers and request.endpoint not in _READING:
-            raise plain(
-                403, "an API key limited to certain models must not mint, rotate or revoke keys", code="limited_key"
-            )
+        if request.endpoint in _READING:
+            return
+        for header, limited in ((headers.MODELS, "limited to certain models"), (headers.BUDGET, "with a budget")):
+            if header in request.headers:
+                raise plain(403, f"an API key {limited} must not mint, rotate or revoke keys", code="limited_key")

@@ -243,8 +243,10 @@ class TestOneProvider:
         assert site.provider_keys[provider] in here.text()
         expected = {(name.lower(), value) for name, value in local.headers}
         found = {(name.lower(), value) for name, value in here.headers}
-        if cluster.mode == "kuadrant-literal":  # Envoy's router adds its own where no upstream filter follows
-            found = {(name, value) for name, value in found if not name.startswith("x-envoy-")}
+        if cluster.mode == "kuadrant-literal":
+            # Where no upstream filter follows, Envoy's router adds its own, and answers may come packed: there nobody
+            # of ours reads what they took.
+            found = {(name, value) for name, value in found if not name.startswith(("x-envoy-", "accept-encoding"))}
         assert found == expected
         usage = [answer.json()["usage"] for answer in answers]
         assert usage[0] == usage[1]

@@ -199,6 +199,7 @@ def test_the_mesh_asks_as_the_local_gateway_does() -> None:
     answer = ours["http_service"]["authorization_response"]
     assert answer["allowed_upstream_headers"] == exactly(theirs["headersToUpstreamOnAllow"])
     assert answer["allowed_client_headers"] == exactly(theirs["headersToDownstreamOnDeny"])
+    assert answer["allowed_client_headers_on_success"] == exactly(theirs["headersToDownstreamOnAllow"])
 
 
 def test_no_provider_key_is_written_unless_asked_for() -> None:

@@ -43,6 +43,7 @@ class Store:
         self.rows: dict[str, Verdict] = {}
         self.fault: Exception | None = None
         self.asked: list[list[str]] = []
+        self.on_fetch: Callable[[], None] = lambda: None
         self.gate = threading.Event()
         self.gate.set()
         self.read = threading.Semaphore(0)
@@ -52,6 +53,7 @@ class Store:
             raise self.fault
         found = {key_hash: self.rows.get(key_hash, verdict.NOT_FOUND) for key_hash in hashes}
         self.asked.append(list(hashes))
+        self.on_fetch()
         self.read.release()
         assert self.gate.wait(10)
         return found
@@ -94,21 +96,21 @@ class Notes:
 class World:
     """Everything around one Validation, on clocks that the test moves."""
 
-    def __init__(self, size: int = 100) -> None:
+    def __init__(self, size: int = 100, deadline: float = 5) -> None:
         self.now = 1_000.0
         self.wall = 1_700_000_000.0
         self.store = Store()
         self.feed = Feed(Channel(since=0.0, heard=float("inf")))
         self.notes = Notes()
         self.cache = VerdictCache(size)
-        self.lookup = Lookup(self.store, self.cache, clock=lambda: self.now)
+        self.lookup = Lookup(self.store, self.cache, deadline=deadline, clock=lambda: self.now)
         self.validation = Validation(
             self.cache,
             self.lookup,
             self.feed,
             self.notes,
             Trust(unheard=5, max_age=60, grace=30),
-            deadline=5,
+            deadline=deadline,
             clock=lambda: self.now,
             wall=lambda: self.wall,
         )
@@ -358,6 +360,64 @@ class TestOutage:
         world.validation.stop()
         with pytest.raises(Unavailable):
             world.check(key)
+
+
+class TestDeadline:
+    """Whoever waits on a machine that is too busy is told so in time, and the store is not asked for nobody."""
+
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        made = World(deadline=0.1)
+        made.validation.start()
+        yield made
+        made.store.gate.set()
+        made.validation.stop()
+
+    def slow_down(self, world: World) -> None:
+        """Have the store, or this machine, take four deadlines for a statement."""
+
+        def pass_by() -> None:
+            world.now += 0.4
+
+        world.store.on_fetch = pass_by
+        world.check(world.key("slow"))
+
+    def test_a_key_that_would_wait_too_long_is_turned_away_at_once(self, world: World) -> None:
+        self.slow_down(world)
+        world.store.gate.clear()
+        first = world.validation.check(world.key("first"))
+        assert all(world.store.read.acquire(timeout=5) for _ in range(2))
+        refused = world.validation.route(request(json.dumps({"key": world.key("second")}).encode()))
+        assert isinstance(refused, Pending)
+        assert refused.promise.result(0.001) == UNAVAILABLE, "no lookup was begun for it"
+        world.store.gate.set()
+        assert isinstance(first, Future)
+        assert first.result(10).valid, "the one that is being asked for gets its answer"
+        assert [len(asked) for asked in world.store.asked] == [1, 1]
+
+    def test_one_statement_shows_that_it_is_quick_again(self, world: World) -> None:
+        self.slow_down(world)
+        world.store.on_fetch = lambda: None
+        for number in range(20):
+            assert world.check(world.key(f"id-{number}")).valid
+
+    def test_what_has_waited_too_long_is_not_asked_for(self, world: World) -> None:
+        world.store.gate.clear()
+        first = world.validation.check(world.key("first"))
+        world.store.read.acquire()
+        second, third = world.key("second"), world.key("third")
+        late = world.validation.check(second)
+        world.now += 0.2
+        newer = world.validation.check(third)
+        world.store.gate.set()
+        assert isinstance(late, Future)
+        with pytest.raises(Unavailable):
+            late.result(10)
+        assert isinstance(first, Future)
+        assert isinstance(newer, Future)
+        assert first.result(10).valid
+        assert newer.result(10).valid
+        assert [len(asked) for asked in world.store.asked] == [1, 1]
 
 
 class TestCache:

@@ -1,0 +1,86 @@
+"""What the authorizer adds to its yes so that a call is counted and held for, and its no to a spent budget. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from maas_api import errors
+from maas_api.access.caller import Caller
+from maas_api.usage import record
+from maas_api.usage.decisions import Decision, Granted, Spent
+from maas_api.usage.record import Hold
+from maas_api.wire import Reply
+
+METERED = "x-maas-metered-"
+"""Begins the names of those headers that the gateway keeps as metadata, for its log; no model is sent them."""
+SAID = {
+    record.KEY_ID: f"{METERED}key",
+    record.USER: f"{METERED}user",
+    record.SUBSCRIPTION: f"{METERED}subscription",
+    record.MODEL: f"{METERED}model",
+    record.PROVIDER: f"{METERED}provider",
+    record.HELD: f"{METERED}held",
+}
+"""Attribute of a usage record -> the header in which the authorizer says it."""
+
+LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-tokens" for name in ("limit", "remaining", "reset"))
+LEFT_HEADERS = (LIMIT, REMAINING, RESET)
+"""OpenAI's names for what is left; of several budgets the one with the least."""
+
+
+def counted(allowed: Reply, caller: Caller, key_id: str, model: str, provider: str) -> Reply:
+    """The yes with what the call is counted under."""
+    said = {
+        record.KEY_ID: key_id,
+        record.USER: caller.who.username,
+        record.SUBSCRIPTION: caller.subscription,
+        record.MODEL: model,
+        record.PROVIDER: provider,
+    }
+    return _with(allowed, {SAID[name]: value for name, value in said.items() if value})
+
+
+def held(allowed: Reply, decided: Decision) -> Reply:
+    """The yes with what is held for the call and what is left, or the no."""
+    if isinstance(decided, Granted):
+        hold = str(Hold(decided.held, decided.generation))
+        return _with(allowed, {SAID[record.HELD]: hold, **_left(decided.budget.tokens, decided.left, decided.reset)})
+    if isinstance(decided, Spent):
+        return _spent(decided)
+    return _UNKNOWN
+
+
+def _spent(decided: Spent) -> Reply:
+    again = "" if decided.reset is None else f"; it begins anew in {math.ceil(decided.reset)} s"
+    headers = {**_left(decided.budget.tokens, 0, decided.reset), "x-should-retry": "false"}
+    if decided.reset is not None:
+        headers["retry-after"] = str(math.ceil(decided.reset))
+    return errors.sdk(
+        429,
+        f"You exceeded your current quota: this API key's budget of {decided.budget} is spent{again}",
+        kind="insufficient_quota",
+        code="insufficient_quota",
+        headers=tuple(headers.items()),
+    ).reply()
+
+
+_UNKNOWN = errors.sdk(
+    503,
+    "This API key's budget could not be checked now; try again",
+    code="unavailable",
+    headers=(("Retry-After", "1"),),
+).reply()
+
+
+def _left(limit: int, left: int, reset: float | None) -> dict[str, str]:
+    """Durations are written as OpenAI does: ``6m0s``."""
+    found = {LIMIT: str(limit), REMAINING: str(left)}
+    if reset is not None:
+        minutes, seconds = divmod(math.ceil(reset), 60)
+        found[RESET] = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return found
+
+
+def _with(reply: Reply, headers: dict[str, str]) -> Reply:
+    lines = tuple((name.encode(), value.encode()) for name, value in headers.items())
+    return reply._replace(headers=(*reply.headers, *lines))
