@@ -12,6 +12,9 @@ KEPT_DIGITS = len(str(KEPT_BYTES))
 LINGER_SECONDS = 2.0
 """After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
 
+LINGER_BYTES = 256 * 1024
+"""How much of it is read."""
+
 PARTING_SECONDS = 0.5
 """How long a client may take over the end of TLS when the worker stops; one that is idle answers nothing."""
 
@@ -22,8 +25,8 @@ WAITING_AT_MOST = 16
 """Requests of one connection behind the one being answered. What a client sends beyond them is not read, and the
 connection ends behind the last one's answer: a client that pipelines must be ready for that (RFC 9112, 9.3.2)."""
 
-GIVING_WAY = 32
-"""At every so many connections' part of the limit, that many give way at once when there are too many."""
+GIVING_WAY = 16
+"""A sixteenth of the connections at a time gives way when there are too many: a flood pays for each search once."""
 
 
 class Limits(NamedTuple):

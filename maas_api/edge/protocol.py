@@ -14,26 +14,14 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from maas_api.edge import limits as bound
 from maas_api.edge import refusals
-from maas_api.edge.limits import (
-    GIVING_WAY,
-    HEADERS_AT_MOST,
-    KEPT_BYTES,
-    KEPT_DIGITS,
-    LINGER_SECONDS,
-    PARTING_SECONDS,
-    WAITING_AT_MOST,
-    Limits,
-)
+from maas_api.edge.limits import Limits
 from maas_api.edge.room import Loss, Standing, giving_way
 from maas_api.edge.shortcut import Call, Shortcut, Waiting
 from maas_api.edge.transport import JoiningTransport
 from maas_api.observability import metrics
 from maas_api.wire import Reply
-
-
-class _Enough(Exception):  # noqa: N818 - stops the parser, is no fault
-    """Nothing more of this connection is to be parsed."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -50,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = 0.0  # when its present wait began, where it waits for the client
         self._head_bytes = 0
         self._framing_bytes = 0  # of the body's framing, since the last of its content: chunk extensions, trailers
+        self._trailers = 0
         self._in_head = True
         self._incomplete = False
         self._refused = False  # nothing more is read
@@ -86,6 +75,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and watch the clock while a request is incomplete."""
         if self._refused:
+            self._framing_bytes += len(data)  # read so that the client gets to read its answer, not for ever
+            if self._framing_bytes > bound.LINGER_BYTES:
+                self.transport.abort()
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -112,10 +104,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
-        if len(self.pipeline) >= WAITING_AT_MOST:
+        if len(self.pipeline) >= bound.WAITING_AT_MOST:
             metrics.refusals.labels("pipelined").inc()
             self._refused, self._farewell = True, b""
-            raise _Enough
+            raise refusals.Enough
         super().on_message_begin()
         self._in_head = self._incomplete = True
         self._declared = b""
@@ -125,6 +117,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line. A trailer is none: whoever reads headers would take it for one (RFC 9110, 6.5.1)."""
+        if not self._in_head:
+            self._trailers += 1
+        if self._trailers > bound.HEADERS_AT_MOST or len(self.headers) >= bound.HEADERS_AT_MOST:
+            what = "headers" if self._in_head else "trailers"
+            self._refuse(431, f"a request must not have more than {bound.HEADERS_AT_MOST} {what}", "headers")
+            raise refusals.Enough
         if not self._in_head:
             return
         name = name.lower()
@@ -136,13 +134,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request's headers are whole. Counted exactly only where they could be too many."""
-        self._in_head, self._framing_bytes = False, 0
-        if self._head_bytes > self._limits.header_bytes and self._head_size() > self._limits.header_bytes:
+        self._in_head, self._framing_bytes, self._trailers = False, 0, 0
+        limit = self._limits.header_bytes
+        if self._head_bytes > limit and len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > limit:
             metrics.refusals.labels("headers").inc()
             self.app = refusals.always(431, self._too_many_bytes)
-        elif len(self.headers) > HEADERS_AT_MOST:
-            metrics.refusals.labels("headers").inc()
-            self.app = refusals.always(431, f"a request must not have more than {HEADERS_AT_MOST} headers")
         elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
             self.app = refusals.UNSPOKEN
@@ -162,7 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_body(body)
             return
         self._kept += body
-        if len(self._kept) > KEPT_BYTES:
+        if len(self._kept) > bound.KEPT_BYTES:
             self._hand_over()
 
     def on_message_complete(self) -> None:
@@ -182,7 +178,13 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def shutdown(self) -> None:
-        """End after the request under way, also one that uvicorn has not been told of."""
+        """End after the request under way. On a connection that is new it may still be on its way."""
+        if self.cycle or self._kept is not None or self._refused:
+            self._end_after_request()
+        else:
+            self.loop.call_later(bound.PARTING_SECONDS, self._end_after_request)
+
+    def _end_after_request(self) -> None:
         if self._kept is not None:
             self._hand_over()
         if self.cycle is None or self.cycle.response_complete:
@@ -198,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.parser.should_upgrade()
-            and len(self._declared) <= KEPT_DIGITS
+            and len(self._declared) <= bound.KEPT_DIGITS
             and self.parser.get_http_version() == "1.1"
         )
 
@@ -228,9 +230,6 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def _too_many_bytes(self) -> str:
         return f"request line and headers must not exceed {self._limits.header_bytes} bytes"
-
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _late(self) -> None:
         """The first deadline has passed with the request incomplete. The body gets the rest of its own."""
@@ -282,12 +281,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._timer = self.loop.call_later(bound.LINGER_SECONDS, self.transport.abort)
 
     def _make_room(self, limit: int) -> None:
         """Close connections that would lose the least, a few at once, so that a flood pays for the search rarely."""
         held = cast(set[BoundedProtocol], self.connections)
-        for one in giving_way(held, len(held) - limit + min(GIVING_WAY, limit // GIVING_WAY)):
+        for one in giving_way(held, len(held) - limit + limit // bound.GIVING_WAY):
             metrics.refusals.labels("given_way").inc()
             held.discard(one)
             one._end()
@@ -307,7 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = True
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(PARTING_SECONDS, self.transport.abort)
+        self._timer = self.loop.call_later(bound.PARTING_SECONDS, self.transport.abort)
 
     def pause_writing(self) -> None:
         """The client does not read: wait, not for ever."""

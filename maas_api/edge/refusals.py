@@ -12,6 +12,11 @@ from maas_api.errors import encode
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Any, Send], Awaitable[None]]
 
+
+class Enough(Exception):  # noqa: N818 - stops the parser, is no fault
+    """Nothing more of a connection is to be parsed."""
+
+
 _ALWAYS_SERVED = frozenset(("/health", "/healthz", "/readyz"))
 """Probes. Refused for want of room, they would have the process killed that is busy serving."""
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from tests.faults import hostile, restarts
 from tests.faults.clock import Clock
 from tests.faults.cluster import api_restarted, link_cut, link_slow
 from tests.faults.link import Link
@@ -302,18 +303,35 @@ def _print_row(row: Row) -> None:
 def main() -> int:
     """Run the matrix."""
     options = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    options.add_argument("--only", choices=("faults", "hostile", "restarts"), help="one of the three tables")
     options.add_argument("--seconds", type=float, default=3.0, help="how long each fault lasts (default: 3)")
     chosen = options.parse_args()
-    print(_LINE.format("fault", "wrong", "wrong", "lost", "recovery", "what clients saw"))
-    print(_LINE.format("", "accept", "deny", "keys", "", ""))
-    rows: list[Row] = []
+    rows: list[Row | hostile.Row | restarts.Row] = []
     with tempfile.TemporaryDirectory(prefix="maas-api-faults-") as name:
-        for number, part in enumerate((over_postgres, over_sqlite, over_a_moving_clock)):
-            folder = Path(name) / str(number)
+        if chosen.only in (None, "faults"):
+            print(_LINE.format("fault", "wrong", "wrong", "lost", "recovery", "what clients saw"))
+            print(_LINE.format("", "accept", "deny", "keys", "", ""))
+            for number, part in enumerate((over_postgres, over_sqlite, over_a_moving_clock)):
+                folder = Path(name) / str(number)
+                folder.mkdir()
+                rows += part(folder, chosen.seconds)
+        if chosen.only in (None, "hostile"):
+            print("\n" + hostile.HEAD + "   (p50 / p99 of the others, milliseconds)")
+            folder = Path(name) / "hostile"
             folder.mkdir()
-            rows += part(folder, chosen.seconds)
+            for attack in hostile.hostile_clients(folder, chosen.seconds):
+                print(*hostile.lines(attack), sep="\n", flush=True)
+                rows.append(attack)
+        if chosen.only in (None, "restarts"):
+            print("\n" + restarts.HEAD)
+            for restart in restarts.restarts(Path(name) / "restarts"):
+                print(restart.text(), flush=True)
+                rows.append(restart)
     failed = [row.fault for row in rows if not row.held]
-    print(f"\n{len(rows)} faults: " + (f"FAILED {', '.join(failed)}" if failed else "no wrong accept, no lost key"))
+    print(
+        f"\n{len(rows)} faults: "
+        + (f"FAILED {', '.join(failed)}" if failed else "nothing wrong, nothing lost, nobody noticed")
+    )
     return 1 if failed else 0
 
 

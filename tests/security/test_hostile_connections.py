@@ -100,7 +100,8 @@ def test_what_frames_a_body_is_bounded_like_headers(base: str, piece: bytes, whe
                 sent += sock.send(piece)
         said = hear(sock)
     assert said.statuses == [431]
-    assert f"chunk extensions and trailers must not exceed {MAX_HEADERS} bytes".encode() in said.data
+    in_bytes, in_number = f"must not exceed {MAX_HEADERS} bytes".encode(), b"must not have more than 200 trailers"
+    assert in_bytes in said.data or in_number in said.data
 
 
 # Pipelines --------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_a_client_that_leaves_amid_a_body_has_nothing_carried_out(playbook: Play
 
 
 def test_an_idle_connection_ends_with_the_worker(playbook: Playbook) -> None:
-    playbook().server_stops().closes()
+    playbook().server_stops().passes(PARTING_SECONDS).closes()
     playbook().receives(GET).asks("GET /health").answers(200).sends(200).server_stops().closes()
 
 
@@ -117,11 +117,11 @@ def test_over_tls_a_refusal_closes_and_does_not_wait_for_ever(playbook: Playbook
 
 
 def test_over_tls_a_client_that_parts_in_good_manner_is_not_cut_off(playbook: Playbook) -> None:
-    playbook(tls=True).server_stops().closes().client_leaves()
+    playbook(tls=True).server_stops().passes(PARTING_SECONDS).closes().client_leaves()
 
 
 def test_over_tls_an_idle_client_does_not_hold_up_the_worker_s_end(playbook: Playbook) -> None:
-    playbook(tls=True).server_stops().closes().passes(PARTING_SECONDS).aborts()
+    playbook(tls=True).server_stops().passes(PARTING_SECONDS).closes().passes(PARTING_SECONDS).aborts()
 
 
 # More connections than there may be (four).
