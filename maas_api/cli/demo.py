@@ -47,9 +47,10 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
     """One key, three models, one command: the whole request flow on this machine.
 
     Starts a model server and the APIs of OpenAI and Anthropic as simulators, `maas-api serve`, and a real Envoy as
-    the gateway in front of them. Mints one sk-oai- key, calls a local, an OpenAI and an Anthropic model with it, and
-    measures what must hold beside that: bad and revoked keys are refused, forged identities ignored, provider keys
-    and MaaS keys kept apart, streams passed on as they come, and nothing is let in while maas-api is down.
+    the gateway in front of them. Mints one sk-oai- key, calls a local, an OpenAI and an Anthropic model with it, each
+    on its own path and all at one base URL, and measures what must hold beside that: bad and revoked keys are refused,
+    forged identities ignored, provider keys and MaaS keys kept apart, streams passed on as they come, and nothing is
+    let in while maas-api is down.
 
     Everything listens on 127.0.0.1 and lives in a temporary folder. The result goes to standard output, progress to
     standard error. Exit code 0: every line is PASS; 1: one is not, or something did not start; 2: a wrong option.
@@ -114,11 +115,12 @@ def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:
 
 
 def _stay(stack: Stack, key: str, say: Say, output: str) -> None:
-    from maas_api.demo import snippets
+    from maas_api.demo import clients, snippets
     from maas_api.demo.follow import Follower
 
     if output == "text":
         click.echo(f"\n# --- shell\n{snippets.shell(stack, key)}\n\n# --- Python\n{snippets.python()}")
+        click.echo(f"# --- from your client: a line each, after the two exports above\n{clients.lines()}\n")
         click.echo(f"Edit {stack.registry}")
         click.echo(f"  and the listing follows within a second. The service's log: {stack.service.log}")
     say("running until Ctrl-C")
@@ -126,12 +128,13 @@ def _stay(stack: Stack, key: str, say: Say, output: str) -> None:
 
 
 def _show(report: Report, output: str, kept: dict[str, str]) -> None:
-    from maas_api.demo.report import checklist, table
+    from maas_api.demo.report import checklist, one_url_table, table
 
     if output == "json":
         click.echo(json.dumps({**report.as_json(), **kept}, indent=2))
         return
-    lines = ["", *table(report.rows), "", *checklist(report.findings), ""]
+    lines = ["", *table(report.rows), "", f"One base URL, the same key: {report.url}", ""]
+    lines += [*one_url_table(report.one_url), "", *checklist(report.findings), ""]
     if report.passed:
         lines.append("PASS: one MaaS key for every model; the client never has a provider's key, the gateway adds it.")
         if not kept:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 COLUMNS = ("Model", "Provider", "Token", "Response", "Status")
+ONE_URL_COLUMNS = ("Model", "SDK", "Request", "Response", "Status")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class OneUrlRow:
+    """One line of the second table: a model answered at the gateway's root, or did not."""
+
+    model: str
+    sdk: str
+    request: str
+    response: str
+    passed: bool
+    reason: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """The line's texts, in the order of ONE_URL_COLUMNS."""
+        return self.model, self.sdk, self.request, f'"{self.response}"', verdict(self.passed)
+
+
+@dataclass(frozen=True)
 class Finding:
     """One check: what was promised, whether it held, and what was measured (or why it failed)."""
 
@@ -36,17 +53,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole result."""
+    """The whole result. ``url``: the gateway's, at which the rows of ``one_url`` were called."""
 
     rows: Sequence[Row]
+    url: str
+    one_url: Sequence[OneUrlRow]
     findings: Sequence[Finding]
     seconds: float
 
     @property
     def passed(self) -> bool:
         """Whether everything was run and held."""
-        called = bool(self.rows) and all(row.passed for row in self.rows)
-        return called and bool(self.findings) and all(finding.passed for finding in self.findings)
+        return all(
+            bool(lines) and all(line.passed for line in lines) for lines in (self.rows, self.one_url, self.findings)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for a machine."""
@@ -54,6 +74,7 @@ class Report:
             "passed": self.passed,
             "seconds": round(self.seconds, 3),
             "models": [{**asdict(row), "status": verdict(row.passed)} for row in self.rows],
+            "one_url": [{**asdict(row), "status": verdict(row.passed)} for row in self.one_url],
             "checks": [{**asdict(finding), "status": verdict(finding.passed)} for finding in self.findings],
         }
 
@@ -65,13 +86,22 @@ def verdict(passed: bool) -> str:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """The result table as aligned lines, header first, the reason of a failure under its row."""
-    every = [COLUMNS, *(row.cells() for row in rows)]
-    widths = [max(len(cells[column]) for cells in every) for column in range(len(COLUMNS))]
+    return _aligned(COLUMNS, rows)
+
+
+def one_url_table(rows: Sequence[OneUrlRow]) -> list[str]:
+    """The second table, in the same way."""
+    return _aligned(ONE_URL_COLUMNS, rows)
+
+
+def _aligned(columns: tuple[str, ...], rows: Sequence[Row | OneUrlRow]) -> list[str]:
+    every = [columns, *(row.cells() for row in rows)]
+    widths = [max(len(cells[column]) for cells in every) for column in range(len(columns))]
 
     def line(cells: Sequence[str]) -> str:
         return "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip()
 
-    lines = [line(COLUMNS), "  ".join("-" * width for width in widths)]
+    lines = [line(columns), "  ".join("-" * width for width in widths)]
     for row in rows:
         lines.append(line(row.cells()))
         if row.reason:

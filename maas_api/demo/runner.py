@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from maas_api.demo.checks import CHECKS, Session, run
+from maas_api.demo.one_url import ROOT_CALLS, call_at_root
 from maas_api.demo.report import Report
 from maas_api.demo.seed import CALLS, perform
 from maas_api.demo.stack import Stack
@@ -26,8 +27,13 @@ def measure(stack: Stack, say: Say) -> tuple[Report, str]:
     for call in CALLS:
         rows.append(perform(stack.client, call, key, simulated=stack.simulated(call.provider)))
         say(f"called {call.model} at {call.path}")
+    one_url = []
+    for root in ROOT_CALLS:
+        simulated = stack.simulated(root.call.provider)
+        one_url.append(call_at_root(stack.client, root, key, simulated=simulated))
+        say(f"called {root.call.model} at the root, POST {root.call.path}")
     findings = []
     for promise, check in CHECKS:
         findings.append(run(promise, check, session))
         say(f"checked: {promise}")
-    return Report(rows, findings, time.monotonic() - begun), key
+    return Report(rows, stack.url, one_url, findings, time.monotonic() - begun), key

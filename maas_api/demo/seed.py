@@ -37,17 +37,19 @@ class Call(NamedTuple):
         return self.path.partition("/v1/")[0]
 
 
-def _read_openai(body: Any) -> tuple[str, str, int, int]:
+def read_openai(body: Any) -> tuple[str, str, int, int]:
+    """What a chat completion says, why it ends, and its input and output tokens. Raises where it is not one."""
     choice, usage = body["choices"][0], body["usage"]
     return choice["message"]["content"], choice["finish_reason"], usage["prompt_tokens"], usage["completion_tokens"]
 
 
-def _read_anthropic(body: Any) -> tuple[str, str, int, int]:
+def read_anthropic(body: Any) -> tuple[str, str, int, int]:
+    """The same of an Anthropic message."""
     usage = body["usage"]
     return body["content"][0]["text"], body["stop_reason"], usage["input_tokens"], usage["output_tokens"]
 
 
-_HELLO = [{"role": "user", "content": "Hello"}]
+HELLO = [{"role": "user", "content": "Hello"}]
 
 CALLS = (
     Call(
@@ -55,8 +57,8 @@ CALLS = (
         label="Local (KServe)",
         provider="",
         path=f"/llm/{LOCAL_NAME}/v1/chat/completions",
-        body={"model": "facebook/opt-125m", "messages": _HELLO, "max_tokens": 10},
-        read=_read_openai,
+        body={"model": "facebook/opt-125m", "messages": HELLO, "max_tokens": 10},
+        read=read_openai,
         expected=("To be ", "stop", 1, 2),
     ),
     Call(
@@ -64,8 +66,8 @@ CALLS = (
         label="OpenAI",
         provider="openai",
         path="/external/openai/v1/chat/completions",
-        body={"model": "gpt-4o-mini", "messages": _HELLO, "max_tokens": 5, "temperature": 0},
-        read=_read_openai,
+        body={"model": "gpt-4o-mini", "messages": HELLO, "max_tokens": 5, "temperature": 0},
+        read=read_openai,
         expected=("Hello! How can I", "length", 8, 5),
     ),
     Call(
@@ -73,8 +75,8 @@ CALLS = (
         label="Anthropic",
         provider="anthropic",
         path="/external/anthropic/v1/messages",
-        body={"model": "claude-sonnet-4-20250514", "messages": _HELLO, "max_tokens": 5},
-        read=_read_anthropic,
+        body={"model": "claude-sonnet-4-20250514", "messages": HELLO, "max_tokens": 5},
+        read=read_anthropic,
         expected=("Hello! How are you", "max_tokens", 8, 5),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+from maas_api.demo.one_url import ROOT_CALLS
 from maas_api.demo.seed import CALLS
 from maas_api.demo.stack import Stack
 
@@ -20,6 +21,8 @@ def shell(stack: Stack, key: str) -> str:
     ]
     for call in CALLS:
         lines += ["", f"# {call.model}, {call.label}", _curl(call.path, dict(call.body))]
+    for root in ROOT_CALLS:
+        lines += ["", f"# {root.call.model} at the one URL", _curl(root.call.path, dict(root.call.body))]
     lines += [
         "",
         "# the same, streamed",
@@ -59,6 +62,10 @@ hello = [{{"role": "user", "content": "Hello"}}]
 
 for model in OpenAI(base_url=f"{{url}}/v1", api_key=key).models.list():
     print(model.id, model.owned_by)
+
+anywhere = OpenAI(base_url=f"{{url}}/v1", api_key=key)  # every model at the one URL; below, each on its own path
+for model in ("{local.model}", "{gpt.model}", "{claude.model}"):
+    print(anywhere.chat.completions.create(model=model, messages=hello, max_tokens=5).choices[0].message.content)
 
 openai = OpenAI(base_url=f"{{url}}{gpt.base}/v1", api_key=key)
 print(openai.chat.completions.create(model="{gpt.model}", messages=hello, max_tokens=5).choices[0].message.content)

@@ -29,6 +29,13 @@ PROMISES = (
     "the MaaS key seen by no provider",
 )
 
+_LOCAL, _GPT, _CLAUDE = "facebook/opt-125m", "gpt-4o-mini", "claude-sonnet-4-20250514"
+AT_ROOT = [
+    *((model, "openai", "/v1/chat/completions", "PASS") for model in (_LOCAL, _GPT, _CLAUDE)),
+    *((model, "anthropic", "/v1/messages", "PASS") for model in (_CLAUDE, _LOCAL)),
+]
+"""Model, dialect, path and verdict of the second table."""
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -73,6 +80,8 @@ def test_it_passes_prints_the_table_and_every_check_and_cleans_up(start: Start, 
     rows = [line for line in out.splitlines() if "sk-oai-*" in line]
     assert [row.split()[0] for row in rows] == ["facebook/opt-125m", "gpt-4o-mini", "claude-sonnet-4-20250514"]
     assert all(row.endswith("PASS") for row in rows)
+    at_root = [line.split() for line in out.splitlines() if " POST /v1/" in line and '"' in line]
+    assert [(row[0], row[1], row[3], row[-1]) for row in at_root] == AT_ROOT
     assert "Next: make demo ARGS=--keep" in out
     assert [text for text in ('"To be "', '"Hello! How can I"', '"Hello! How are you"') if text not in out] == []
     for promise in PROMISES:
@@ -90,6 +99,7 @@ def test_kept_running_it_gives_a_machine_what_it_needs_and_ends_on_a_signal(star
     assert found["passed"] is True
     assert found["seconds"] < 60
     assert [model["status"] for model in found["models"]] == ["PASS"] * 3
+    assert [model["status"] for model in found["one_url"]] == ["PASS"] * len(AT_ROOT)
     client = Client(found["gateway"])
     assert client.call("GET", "/v1/models", credential=found["key"]).status == 200
     client.close()

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from maas_api.demo import snippets
+from maas_api.demo import clients, snippets
 from maas_api.demo.seed import CALLS
 from maas_api.demo.stack import Stack
 
@@ -32,5 +33,25 @@ def test_the_python_commands_work_as_pasted(stack: Stack, key: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert {"facebook/opt-125m llm", *(f"{call.model} {call.provider}" for call in CALLS[1:])} <= set(lines[:-3])
-    assert lines[-3:] == ["Hello! How can I", "Hello! How are you", "To be "]
+    assert {"facebook/opt-125m llm", *(f"{call.model} {call.provider}" for call in CALLS[1:])} <= set(lines[:-6])
+    assert lines[-6:] == [
+        "To be ",
+        "Hello! How can I",
+        "Hello! How are you",
+        "Hello! How can I",
+        "Hello! How are you",
+        "To be ",
+    ]
+
+
+SDKS = [line for line in clients.LINES if line.client in {"openai (Python)", "anthropic (Python)"}]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("line", SDKS, ids=lambda line: line.client)
+def test_a_clients_line_works_as_pasted(line: clients.Line, stack: Stack, key: str) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "MAAS_URL": stack.url, "API_KEY": key, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(["bash", "-c", line.command], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("Hello! How are you", "To be "))

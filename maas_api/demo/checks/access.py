@@ -7,7 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from maas_api.demo.checks.session import LOCAL, Session, everything_received, require
 from maas_api.demo.client import Answer
+from maas_api.demo.one_url import ROOT_CALLS
 from maas_api.demo.seed import CALLS
+
+EVERY_CALL = (*CALLS, *(root.call for root in ROOT_CALLS))
+"""The calls on the models' own paths and at the root."""
 
 BURST, PARALLEL = 40, 8
 """Requests around a revocation, and how many of them at a time."""
@@ -71,9 +75,12 @@ def forged_identity(session: Session) -> str:
     record = client.call("GET", f"/maas-api/v1/api-keys/{minted.json()['id']}", credential=user.token)
     owner = record.json().get("username")
     require(owner == user.username, f"the key belongs to {owner!r}, not to {user.username!r}")
-    for call in CALLS:
+    for call in EVERY_CALL:
         answer = client.call("POST", call.path, credential=session.key, headers=forged, body=call.body)
-        require(answer.status == 200, f"{call.label}, with forged headers beside a good key: {answer.brief()}")
+        require(
+            answer.status == 200,
+            f"{call.label} at {call.path}, with forged headers beside a good key: {answer.brief()}",
+        )
     for name, request in everything_received(session.stack):
         seen = [key for key, _ in request.headers if key.lower().startswith(("x-maas-", "x_maas_"))]
         require(not seen, f"{name} received {', '.join(seen)}")
@@ -86,9 +93,9 @@ def authorizer_down(session: Session) -> str:
     stack.service.stop()
     before = stack.received()
     statuses = []
-    for call in CALLS:
+    for call in EVERY_CALL:
         answer = stack.client.call("POST", call.path, credential=session.key, body=call.body)
-        require(answer.status in (403, 503), f"{call.label}: expected 403 or 503, got {answer.brief()}")
+        require(answer.status in (403, 503), f"{call.label} at {call.path}: expected 403 or 503, got {answer.brief()}")
         statuses.append(str(answer.status))
     listing = stack.client.call("GET", "/v1/models", credential=session.key)
     require(listing.status in (403, 503), f"GET /v1/models: expected 403 or 503, got {listing.brief()}")
@@ -111,7 +118,7 @@ def _refused_everywhere(session: Session, credential: str | None) -> str:
     """Every route refuses the credential with 401 and a JSON reason, and nothing reaches a model."""
     stack = session.stack
     before = stack.received()
-    requests: list[tuple[str, str, object]] = [("POST", call.path, call.body) for call in CALLS]
+    requests: list[tuple[str, str, object]] = [("POST", call.path, call.body) for call in EVERY_CALL]
     requests += [("GET", "/v1/models", None), ("GET", "/v1/api-keys/config", None)]
     requests += [("POST", "/maas-api/v1/api-keys", {"name": "refused"})]
     for method, path, body in requests:

@@ -9,6 +9,7 @@ from pathlib import Path
 from maas_api.demo import secrecy
 from maas_api.demo.checks.session import Session, everything_received, require
 from maas_api.demo.stack import PROVIDER_HOSTS, Stack
+from maas_api.providers import entry_for
 
 
 def provider_keys(session: Session) -> str:
@@ -52,14 +53,22 @@ def maas_keys(session: Session) -> str:
 
 
 def _require_provider_saw_its_key(stack: Stack, name: str) -> None:
-    key = stack.keys[name]
-    header, value = ("x-api-key", key) if name == "anthropic" else ("authorization", f"Bearer {key}")
     received = list(stack.simulators[name].received)
     require(bool(received), f"{name} received nothing")
-    require(all(request.header(header) == value for request in received), f"{name} received requests without its key")
+    for request in received:
+        header, value = _credential(name, request.path, stack.keys[name])
+        require(request.header(header) == value, f"{name} received requests without its key")
     host = PROVIDER_HOSTS[name]
     seen = {(request.header("host"), request.sni) for request in received}
     require(seen == {(host, host)}, f"{name} was addressed as {sorted(map(str, seen))}, not as {host}")
+
+
+def _credential(name: str, path: str, key: str) -> tuple[str, str]:
+    """The header in which a provider wants its key on a path, and what stands there."""
+    entry = entry_for(name)
+    if path.lstrip("/") in entry.bearer_paths:
+        return "authorization", f"Bearer {key}"
+    return entry.credential_header, f"{entry.credential_prefix}{key}"
 
 
 def _require_private(folders: Sequence[Path]) -> None:

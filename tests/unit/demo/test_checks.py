@@ -240,6 +240,16 @@ def test_a_provider_key_in_the_wrong_place_fails(session: Session, stack: FakeSt
     fails(leaks.provider_keys, session, reason)
 
 
+def test_a_provider_may_want_its_key_elsewhere_on_one_of_its_paths(session: Session, stack: FakeStack) -> None:
+    key, host = stack.keys["anthropic"], HOSTS["anthropic"]
+    bearer = (("Host", host), ("Authorization", f"Bearer {key}"))
+    received = stack.simulators["anthropic"].received
+    received.append(Received("POST", "/v1/chat/completions", bearer, b"", host))
+    assert "Envoy's config dump" in leaks.provider_keys(session)
+    received.append(Received("POST", "/v1/messages", bearer, b"", host))
+    fails(leaks.provider_keys, session, "anthropic received requests without its key")
+
+
 def test_a_search_that_finds_nothing_anywhere_is_not_believed(session: Session, stack: FakeStack) -> None:
     (stack.secret_folders[0] / "openai").unlink()
     fails(leaks.provider_keys, session, "does not even find the keys where they lie")
