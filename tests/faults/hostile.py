@@ -83,8 +83,12 @@ class Others:
 
     def __init__(self, port: int, key: str) -> None:
         listing = {**USER, "Authorization": "Bearer opaque"}
-        bearer = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        chat = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+        bearer = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            "X-Gateway-Model-Name": "gpt-4o-mini",
+        }
+        chat = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}).encode()
         self._port = port
         self._kinds: dict[str, Sent] = {
             "validate": ("POST", "/internal/v1/api-keys/validate", json.dumps({"key": key}).encode(), {}),
@@ -133,7 +137,7 @@ def hostile_clients(folder: Path, seconds: float) -> Iterator[Row]:
     """One row for each kind of client, each beside a quiet run just before it: the machine's own mood is no attack."""
     with running(folder, "--workers", "2") as service:
         key = _minted(service)
-        keys = [_minted(service, models=["m"]) for _ in range(4)]
+        keys = [_minted(service, models=["gpt-4o-mini"]) for _ in range(4)]
         others = Others(service.port, key)
         others.watch(1)  # caches, imports, connections
         memory = _megabytes(service)
