@@ -56,13 +56,13 @@ def _no_constant(name: str) -> Any:
 def decode(body: bytes) -> Fields:
     """The object in a request's body; ``null`` counts as an empty object.
 
-    Raises BodyError: ``EOF`` for an empty body, as the Go service says; otherwise what is wrong and where.
+    Raises BodyError: what is wrong and where, for an empty body beginning with the Go service's ``EOF``.
     """
     if marks_beyond(body, MARKS_AT_MOST):
         raise BodyError(f"body must not have more than {MARKS_AT_MOST} strings and punctuation marks")
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
-        raise BodyError("EOF")
+        raise BodyError("EOF: the body is empty, it must be a JSON object")
     try:
         value, _end = _decoder.raw_decode(text)
     except json.JSONDecodeError as fault:

@@ -73,13 +73,14 @@ def sdk(
 def identity(ref: str, detail: str) -> ApiError:
     """Shape C as 401: the caller's identity headers are missing (``001``, ``002``) or malformed (``003``).
 
-    The Go service says 500 here; a caller without an identity is not a fault of the server. ``detail`` names the
-    header and the rule.
+    The Go service says 500 and "Exception thrown while generating token" here; a caller without an identity is not a
+    fault of the server, and clients tell it by the other two fields. ``detail`` names the header and the rule.
     """
     return ApiError(
         HTTPStatus.UNAUTHORIZED,
         {
-            "error": "Exception thrown while generating token",
+            "error": f"Nobody is signed in: {detail}. Call through the gateway, which says who calls for a key or "
+            "token that it knows",
             "exceptionCode": "AUTH_FAILURE",
             "refId": ref,
             "detail": detail,

@@ -31,6 +31,7 @@ DOUBTS: dict[str, tuple[int, str]] = {
     "model-name": (400, "'model' must be 1 to 256 characters without control characters"),
     "spelling": (400, "'model' must be written in lower case: other spellings are the same name to some servers"),
     "twice": (400, "'model' must stand in the body once: servers differ on which of two counts"),
+    "key-in-body": (400, ""),  # has a sentence of its own, :func:`key_in_request`
     "further-models": (400, "the body names more further models or kinds of tools than 32, or one that is no name"),
 }
 """Status and sentence of each doubt."""
@@ -102,6 +103,8 @@ def required(named: Named) -> Named:
 
 def refusal(status: int, message: str, doubt: str) -> ApiError:
     """A body that cannot be judged, in the shape the SDKs parse."""
+    if doubt == "key-in-body":
+        return key_in_request("body")
     code = "unsupported_media_type" if status == 415 else "invalid_body"
     return errors.sdk(
         status,
@@ -110,6 +113,12 @@ def refusal(status: int, message: str, doubt: str) -> ApiError:
         code=code,
         param="model",
     )
+
+
+def key_in_request(where: str) -> ApiError:
+    """A key must not go on to a model's server, nor into the logs on the way."""
+    message = f"An API key stands in the request's {where}: send it as Authorization: Bearer or x-api-key, only there"
+    return errors.sdk(400, message, code="key_in_request")
 
 
 def _plain(tool: str) -> str:

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
+from urllib.parse import unquote
 
 from maas_api import errors
 from maas_api.access import named
@@ -84,6 +85,8 @@ class Authorizer:
 
     def route(self, request: Request) -> Reply | Pending:
         """The answer to one question. In doubt, and when the store or the cluster is silent, the answer is no."""
+        if _shows_a_key(request.target):
+            return _MISPLACED
         credential = _credential(request)
         if isinstance(credential, Reply):
             return credential
@@ -148,6 +151,20 @@ def _presented(request: Request, header: str) -> str:
         return value
     scheme, _, token = value.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _shows_a_key(target: str) -> bool:
+    """Whether a path or a query holds what looks like an API key, however often it is escaped."""
+    for _ in range(4):
+        if KEY_PREFIX in target.lower():
+            return True
+        if "%" not in target:
+            return False
+        target = unquote(target)
+    return True  # nobody escapes that often for a good reason
+
+
+_MISPLACED = named.key_in_request("path or query").reply()
 
 
 def _original_path(request: Request) -> str:

@@ -131,7 +131,7 @@ def _identity(request: Request) -> Identity:
     try:
         return _parsed(tuple(usernames[:1]), tuple(groups[:1]))
     except ApiError as fault:
-        shape = errors.sdk(401, f"{fault.body['error']}: {fault.body['detail']}", code="invalid_identity").body
+        shape = errors.sdk(401, fault.body["error"], code="invalid_identity").body
         kept = {name: fault.body[name] for name in ("exceptionCode", "refId")}
         raise ApiError(401, {**shape, **kept}) from None
 

@@ -13,6 +13,8 @@ import pytest
 from maas_api.demo import clients, snippets
 from maas_api.demo.seed import CALLS
 from maas_api.demo.stack import Stack
+from tests.support.process import ROOT
+from tests.support.shell import blocks
 
 
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("curl"), reason="needs bash and curl")
@@ -55,3 +57,16 @@ def test_a_clients_line_works_as_pasted(line: clients.Line, stack: Stack, key: s
     done = subprocess.run(["bash", "-c", line.command], capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(("Hello! How are you", "To be "))
+
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "use.md"]
+CODE = [(page.name, line, text) for page in PAGES for line, kind, text in blocks(page.read_text()) if kind == "python"]
+
+
+@pytest.mark.parametrize(("page", "line", "code"), CODE, ids=[f"{page}:{line}" for page, line, _ in CODE])
+def test_the_python_of_the_pages_works_as_pasted(page: str, line: int, code: str, stack: Stack, key: str) -> None:
+    environment = {**os.environ, "MAAS_URL": stack.url, "API_KEY": key}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, f"{page}:{line}: {done.stderr}"
+    assert "Hello" in done.stdout

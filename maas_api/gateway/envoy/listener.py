@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from maas_api.gateway import quota
 from maas_api.gateway.envoy import clusters, metering, routes
 from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
+from maas_api.gateway.envoy.secrecy import KEY_SHAPE
 from maas_api.gateway.envoy.xds import Json, extension, watched
 from maas_api.identity import headers
 from maas_api.providers import CREDENTIAL_HEADERS
@@ -74,7 +76,7 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
         local_reply_config=_local_replies(),
         access_log=[_access_log(), *([metering.usage_log(plan.maas_api.host_header)] if plan.internal_secret else [])],
         http_filters=[
-            _remember_request_id(),
+            _remember_for_the_log(),
             body_reader(),
             _ext_authz(plan),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
@@ -104,8 +106,8 @@ def _strip() -> Json:
     )
 
 
-def _remember_request_id() -> Json:
-    """Keep the request's id for the access log: on the way to a provider its header is dropped."""
+def _remember_for_the_log() -> Json:
+    """Keep the request's id, whose header is dropped on the way to a provider, and its path without what is secret."""
     return extension(
         "envoy.filters.http.header_to_metadata",
         "envoy.extensions.filters.http.header_to_metadata.v3.Config",
@@ -113,9 +115,26 @@ def _remember_request_id() -> Json:
             {
                 "header": "x-request-id",
                 "on_header_present": {"metadata_namespace": "maas", "key": "request_id", "type": "STRING"},
-            }
+            },
+            {
+                "header": ":path",
+                "on_header_present": {
+                    "metadata_namespace": "maas",
+                    "key": "path",
+                    "type": "STRING",
+                    "regex_value_rewrite": {
+                        "pattern": {"regex": rf"(\?).*|{_escapable(KEY_SHAPE)}[^/?]*"},
+                        "substitution": r"\1[redacted]",
+                    },
+                },
+            },
         ],
     )
+
+
+def _escapable(text: str) -> str:
+    """A regular expression (RE2) for ``text`` in any case, each character as it is or percent-encoded, even twice."""
+    return "(?i)" + "".join(f"(?:{re.escape(char)}|%(?:25)*{ord(char):02x})" for char in text)
 
 
 def _ext_authz(plan: Plan) -> Json:
@@ -235,7 +254,7 @@ def _access_log() -> Json:
             "json_format": {
                 "time": "%START_TIME%",
                 "method": "%REQ(:METHOD)%",
-                "path": "%PATH(NQ:ORIG_OR_PATH)%",  # as sent to the model, where the route says which
+                "path": "%DYNAMIC_METADATA(maas:path)%",  # as the client sent it, without what is secret
                 "route": "%ROUTE_NAME%",
                 "status": "%RESPONSE_CODE%",
                 "details": "%RESPONSE_CODE_DETAILS%",

@@ -253,6 +253,17 @@ local function presents_credential(headers)
   return false
 end
 
+-- Whether the caller's own credential stands in a body, where a provider's logs would keep it.
+local function shows_credential(text, headers)
+  if #text > WINDOW * 16 then return false end -- a search costs as much as its text is long
+  for _, name in ipairs(CREDENTIALS) do
+    local value = headers:get(name)
+    local secret = value and string.match(value, "(%S+)%s*$")
+    if secret and #secret >= 16 and find(text, secret, 1, true) then return true end
+  end
+  return false
+end
+
 -- The body's media type and encoding, or the doubt about them.
 local function unreadable(headers)
   local kind = headers:get("content-type")
@@ -279,7 +290,9 @@ function envoy_on_request(handle)
     if size == 0 then
       doubt = "no-body"
     else
-      found, doubt = read(body:getBytes(0, size))
+      local text = body:getBytes(0, size)
+      found, doubt = read(text)
+      if found and shows_credential(text, handle:headers()) then doubt = "key-in-body" end
     end
   end
   headers = handle:headers() -- the earlier one is not to be used after the wait for the body

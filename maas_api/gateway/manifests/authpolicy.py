@@ -42,6 +42,12 @@ _VALID = f"{_ANSWERED} && {ANSWER}.valid == true"
 _NO_FORGED_IDENTITY = '!request.headers.exists(name, name.startsWith("x-maas-") && name != "x-maas-subscription")'
 """Only a gateway says who a caller is. The subscription may be wished for; nothing on this route reads it."""
 
+_KEY_WHERE_IT_BELONGS = (
+    '!request.path.contains("sk-oai-") && !request.headers.exists(name, '
+    f'!(name in {json.dumps(CREDENTIAL_HEADERS)}) && request.headers[name].contains("sk-oai-"))'
+)
+"""A key anywhere else (another header, the path, the query) would go on to the model's server and into logs."""
+
 _NOT_LIMITED = f'(!has({ANSWER}.models) || {ANSWER}.models.exists(model, model == "*"))'
 """A key limited to certain models cannot be judged here, where no policy sees the request's body. maas-api's own
 authorizer sees it."""
@@ -65,7 +71,7 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
 def caller_rules(options: Options, *more: str) -> Manifest:
     """Who may pass, on any route: whose credential the callback calls valid, and who forges no identity; ``more``
     are predicates of the route's own."""
-    predicate = " && ".join((_VALID, _NO_FORGED_IDENTITY, *more))
+    predicate = " && ".join((_VALID, _NO_FORGED_IDENTITY, _KEY_WHERE_IT_BELONGS, *more))
     return {
         "authentication": _authentication(),
         "metadata": {CALLBACK: _callback(options)},

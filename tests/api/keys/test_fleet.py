@@ -125,7 +125,7 @@ def test_an_explicit_page_without_a_limit_takes_the_default(api: Api, shelf: str
 
 
 REFUSALS: list[tuple[Any, int, str]] = [
-    (b"", 400, "EOF"),
+    (b"", 400, "EOF: the body is empty, it must be a JSON object"),
     ({"filters": {"colour": "red"}}, 400, "filters.colour: there is no such field"),
     ({"colour": "red"}, 400, "colour: there is no such field"),
     ({"pagination": {"cursor": "x"}}, 400, "pagination.cursor: there is no such field"),

@@ -68,8 +68,8 @@ def test_an_ephemeral_key_needs_no_name_and_lives_an_hour_at_most(api: Api) -> N
 
 LONG = "x" * 129
 CASES: list[tuple[Any, str]] = [
-    (b"", "EOF"),
-    (b"   ", "EOF"),
+    (b"", "EOF: the body is empty, it must be a JSON object"),
+    (b"   ", "EOF: the body is empty, it must be a JSON object"),
     (b"{", "unexpected EOF: body must be a complete JSON object"),
     (b'{"name": x}', "body must be a JSON object: Expecting value at line 1 column 10"),
     (b"[]", "body must be a JSON object, got array"),

@@ -240,9 +240,13 @@ def test_every_path_in_the_text_exists(page: str) -> None:
         assert (PATCHES / path if path.startswith("components") else ROOT / path).exists(), path
 
 
+CLIENTS = {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"}
+"""Variables of clients, which the page for their users names."""
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_variable_in_the_text_is_an_option(page: str) -> None:
-    known = {field.metadata["env"] for field in dataclasses.fields(Settings)}
+    known = {field.metadata["env"] for field in dataclasses.fields(Settings)} | CLIENTS
     for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", TEXTS[page]):
         assert name in known, name
 
@@ -250,7 +254,7 @@ def test_every_variable_in_the_text_is_an_option(page: str) -> None:
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_block_says_what_it_is(page: str) -> None:
     for line, language, _ in blocks(TEXTS[page]):
-        assert language in ("sh", "yaml", "json", "text", "mermaid"), f"{page}:{line}"
+        assert language in ("sh", "yaml", "json", "text", "mermaid", "python"), f"{page}:{line}"
 
 
 def test_every_page_is_listed_on_the_first_one() -> None:
