@@ -45,6 +45,28 @@ def marks_beyond(body: bytes, at_most: int) -> bool:
     return next(islice(_MARKS.finditer(body), at_most, None), None) is not None
 
 
+DEPTH_AT_MOST = 100
+"""Arrays and objects within each other. A bound of our own: how deep Python's parser goes depends on its version, and
+what walks the value afterwards goes less deep."""
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
+
+
+def deeper_than(body: bytes, at_most: int) -> bool:
+    """Whether JSON nests arrays and objects more than ``at_most`` deep. Counts what :func:`marks_beyond` has bounded."""
+    if body.count(b"[") + body.count(b"{") <= at_most:
+        return False
+    depth = 0
+    for mark in _BRACKETS.finditer(body):
+        if mark[0] in b"[{":
+            depth += 1
+            if depth > at_most:
+                return True
+        elif mark[0] in b"]}":
+            depth -= 1
+    return False
+
+
 _LONE_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _decoder = json.JSONDecoder(object_pairs_hook=Fields, parse_constant=lambda name: _no_constant(name))
 
@@ -60,6 +82,8 @@ def decode(body: bytes) -> Fields:
     """
     if marks_beyond(body, MARKS_AT_MOST):
         raise BodyError(f"body must not have more than {MARKS_AT_MOST} strings and punctuation marks")
+    if deeper_than(body, DEPTH_AT_MOST):
+        raise BodyError(f"body must not have more than {DEPTH_AT_MOST} arrays and objects within each other")
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise BodyError("EOF: the body is empty, it must be a JSON object")
@@ -72,8 +96,8 @@ def decode(body: bytes) -> Fields:
         raise BodyError(f"body must be a JSON object: {fault.msg} at {where}") from None
     except BodyError:
         raise
-    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
-        raise BodyError("body must be a JSON object of moderate depth and numbers of moderate length") from None
+    except ValueError:  # an integer of thousands of digits
+        raise BodyError("body must be a JSON object with numbers of moderate length") from None
     if value is None:
         return Fields()
     if not isinstance(value, Fields):
