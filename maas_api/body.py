@@ -53,7 +53,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
 def deeper_than(body: bytes, at_most: int) -> bool:
-    """Whether JSON nests arrays and objects more than ``at_most`` deep. Counts what :func:`marks_beyond` has bounded."""
+    """Whether JSON nests arrays and objects more than ``at_most`` deep. Reads what :func:`marks_beyond` bounded."""
     if body.count(b"[") + body.count(b"{") <= at_most:
         return False
     depth = 0

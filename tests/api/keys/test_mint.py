@@ -76,7 +76,10 @@ CASES: list[tuple[Any, str]] = [
     (b'"text"', "body must be a JSON object, got string"),
     (b'{"name": NaN}', "body must be JSON, and JSON has no NaN"),
     (b"[" * 3_000, "body must not have more than 100 arrays and objects within each other"),
-    (b'{"labels":' + b"[" * 1_900 + b'"\\u0041"' + b"]" * 1_900 + b"}", "body must not have more than 100 arrays"),
+    (
+        b'{"labels":' + b"[" * 1_900 + b'"\\u0041"' + b"]" * 1_900 + b"}",
+        "body must not have more than 100 arrays and objects within each other",
+    ),
     (b"[" * 100_000, "body must not have more than 4000 strings and punctuation marks"),
     ({"name": 5}, "name: must be a string, got number"),
     ({"name": "n", "ephemeral": "yes"}, "ephemeral: must be true or false, got string"),
