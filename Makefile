@@ -49,7 +49,7 @@ run: $(RUNS) ## The service alone, on http://127.0.0.1:8080, with the example ma
 	@$(BIN)/maas-api serve --manifests examples/manifests --tokens-file examples/tokens.yaml --sign-in \
 	  --admin-groups maas-admins --default-subscription default --kubernetes off $(ARGS)
 
-bench: $(STAMP) ## Ratios, measured side by side in one run
+bench: $(STAMP) ## Ratios, measured side by side: over seven minutes, needs wrk (ARGS="--quick": whether it works)
 	@$(BIN)/python -m bench $(ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11

@@ -6,6 +6,7 @@ and never answers.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -66,7 +67,12 @@ class PostgresServer:
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.write(_SETTINGS.format(port=self.port))
         self._template = ""
-        self.run()
+        try:
+            self.run()
+        except BaseException:  # interrupted while it started: nobody else knows of it
+            with contextlib.suppress(AssertionError, OSError):
+                self.stop()
+            raise
 
     def url(self, database: str) -> str:
         """The address of a database."""
