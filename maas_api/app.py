@@ -34,7 +34,7 @@ from maas_api.store.assembly import database_url
 from maas_api.subscriptions import assembly as subscriptions
 from maas_api.subscriptions import views as subscription_views
 from maas_api.usage import assembly as usage
-from maas_api.usage.prices import PriceBook
+from maas_api.usage.pricelist import Prices
 from maas_api.validation import assembly as validation
 from maas_api.wire import RouteTable
 
@@ -85,7 +85,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     documents = models.last_good(minting.store.database)
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared)
-    metering = usage.build(settings, minting.store, admins, lambda: PriceBook({}))
+    prices = Prices(lambda: catalog.snapshot, settings.prices_file)
+    metering = usage.build(settings, minting.store, admins, prices)
     calls = Calls(catalog, opened.access)
     authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths), metering.spending)
 

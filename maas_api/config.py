@@ -114,6 +114,7 @@ class Settings:
 
     # Usage
     usage_retention_days: int = option("400", "USAGE_RETENTION_DAYS", USAGE, "Days that hourly sums of usage are kept; 0 keeps them for ever. PostgreSQL drops whole months.", _integer(0, 36500))
+    prices_file: Path | None = option("", "PRICES_FILE", USAGE, "YAML file of prices for a million tokens, read again when it changes. Its prices of a model count before the registry's.", _path)
     default_budget: str = option("", "DEFAULT_BUDGET", USAGE, "Budget of a new key that asks for none, such as '100000 tokens/day, 5000000 tokens total'. Empty: none.")
     max_budget: str = option("", "MAX_BUDGET", USAGE, "Largest budget that a new key may have, for each period named; every new key gets it. Empty: no limit.")
     budget_hold_tokens: int = option("4000", "BUDGET_HOLD_TOKENS", USAGE, "Tokens held of a key's budgets for a call until its usage arrives. A call that takes more can overshoot by the rest.", _integer(1, 10_000_000))
@@ -239,6 +240,7 @@ def _check_together(settings: Settings) -> None:
         "tls_client_ca",
         "internal_secret_file",
         "tokens_file",
+        "prices_file",
         "database_url_file",
     ):
         path = getattr(settings, name)

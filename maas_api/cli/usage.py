@@ -10,7 +10,7 @@ import click
 
 from maas_api.cli.options import SectionedCommand, settings_options
 from maas_api.cli.store import opened, plain
-from maas_api.config import PLATFORM, STORE
+from maas_api.config import PLATFORM, STORE, USAGE
 from maas_api.usage.query import DIMENSIONS, INTERVALS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TABLE = (
 
 
 @click.command(cls=SectionedCommand)
-@settings_options(STORE, PLATFORM)
+@settings_options(STORE, PLATFORM, USAGE)
 @click.option(
     "--from", "from_", default="", metavar="DAY", help="A day or a time with an offset. Default: 30 days back."
 )

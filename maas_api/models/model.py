@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+from maas_api.models.price import Price
+
 EXTERNAL = "registry"
 """The source name of the registry's entries: models of outside providers."""
 
@@ -45,7 +47,8 @@ class ModelEntry:
     ``created`` is in unix seconds. ``groups``: who may see it; empty for everyone. ``namespace``: whose access
     check applies; "" for none. ``unready`` says why ``ready`` is false, for operators. ``source`` and ``origin``
     say where the entry comes from: the kind's plural or ``registry``, and the object's ``namespace/name``. ``target``
-    is what an outside provider calls the model, "" where that is its id.
+    is what an outside provider calls the model, "" where that is its id. ``prices``: what its tokens cost, empty where
+    nobody said.
     """
 
     id: str
@@ -64,6 +67,7 @@ class ModelEntry:
     unready: str = ""
     local: LocalModel | None = None
     target: str = ""
+    prices: tuple[Price, ...] = ()
 
     @property
     def external(self) -> bool:

@@ -15,6 +15,7 @@ from maas_api.store.database import Database
 from maas_api.usage.http import ingest, views
 from maas_api.usage.intake import Intake
 from maas_api.usage.keeper import Keeper
+from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.service import UsageService
 from maas_api.usage.spending import Spending
@@ -54,5 +55,9 @@ def operator_service(settings: Settings, database: Database) -> UsageService:
     """Reading for an operator with access to the database, without the rest."""
     store = KeyStore(database, settings.tenant_name)
     return UsageService(
-        Reading(database, settings.tenant_name), store.get, StaticAdmins((), ()), lambda: PriceBook({}), store.now
+        Reading(database, settings.tenant_name),
+        store.get,
+        StaticAdmins((), ()),
+        Prices(no_models, settings.prices_file),
+        store.now,
     )

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from maas_api.models.price import Price
 from maas_api.usage.dialects import Tokens
 
 PER: Final = 1_000_000
 """Prices are for so many tokens."""
 
 
-class Price(NamedTuple):
-    """Prices per million tokens, from the beginning of a day (UTC) on. ``cached`` and ``written`` are of input tokens
-    read from and written to the provider's cache."""
-
-    input: Decimal
-    output: Decimal
-    cached: Decimal
-    written: Decimal
-    currency: str
-    valid_from: date
-
-    def of(self, tokens: Tokens) -> Decimal:
-        """The cost of these tokens."""
-        plain = tokens.input - tokens.cached - tokens.written
-        return (
-            plain * self.input
-            + tokens.cached * self.cached
-            + tokens.written * self.written
-            + tokens.output * self.output
-        ) / PER
+def amount(price: Price, tokens: Tokens) -> Decimal:
+    """What these tokens cost at this price."""
+    plain = tokens.input - tokens.cached - tokens.written
+    return (
+        plain * price.input
+        + tokens.cached * price.cached
+        + tokens.written * price.written
+        + tokens.output * price.output
+    ) / PER
 
 
 class Cost(NamedTuple):
@@ -74,10 +64,10 @@ class PriceBook:
         if not tokens.total:
             return NOTHING
         price = self.at(model, moment)
-        return Cost({}, tokens.total) if price is None else Cost({price.currency: price.of(tokens)}, 0)
+        return Cost({}, tokens.total) if price is None else Cost({price.currency: amount(price, tokens)}, 0)
 
 
-def shown(amount: Decimal) -> str:
+def shown(value: Decimal) -> str:
     """An amount as text: exact, without an exponent and without idle zeros."""
-    text = f"{amount:f}"
+    text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

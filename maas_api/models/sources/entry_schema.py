@@ -11,6 +11,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from maas_api.models.sources.fields import timestamp
+from maas_api.models.sources.price_schema import PRICES_MAX, PriceSchema
 from maas_api.providers import NAME_RULE, is_name
 
 MAX_ID = 256
@@ -136,3 +137,8 @@ class EntrySchema(Schema):
     created = Created()
     aliases = _names()
     target_model = Name(MAX_ID, data_key="targetModel")
+    prices = fields.List(
+        fields.Nested(PriceSchema()),
+        validate=validate.Length(max=PRICES_MAX, error=f"must have at most {PRICES_MAX} items"),
+        error_messages={"invalid": "must be a list of prices"},
+    )

@@ -22,6 +22,7 @@ from maas_api.kube.objects import origin_of
 from maas_api.models.model import EXTERNAL, Details, Mapped, ModelEntry, Problem
 from maas_api.models.sources.entry_schema import UNKNOWN, EntrySchema
 from maas_api.models.sources.fields import created, origin
+from maas_api.models.sources.price_schema import price
 
 KEY = "models"
 """The ConfigMap key that holds the list."""
@@ -146,6 +147,7 @@ def _entry(
         aliases=tuple(alias for alias in dict.fromkeys(loaded.get("aliases", ())) if alias != loaded["id"]),
         groups=frozenset(loaded.get("groups", ())),
         provider=loaded["provider"],
+        prices=tuple(price(item) for item in loaded.get("prices", ())),
         target="" if loaded.get("target_model") == loaded["id"] else loaded.get("target_model", ""),
     )
     return entry, []
