@@ -86,7 +86,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared)
     prices = Prices(lambda: catalog.snapshot, settings.prices_file)
-    metering = usage.build(settings, minting.store, admins, prices)
+    metering = usage.build(settings, minting.store, admins, prices, checking.validation)
     calls = Calls(catalog, opened.access)
     authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths), metering.spending)
 

@@ -16,6 +16,8 @@ from maas_api.usage.query import DIMENSIONS, INTERVALS
 if TYPE_CHECKING:
     from maas_api.usage.report import Line, Report
 
+FOCUS_GROUPS = ("key", "subscription", "model", "provider")
+"""What FOCUS rows are by, each day."""
 _TABLE = (
     ("requests", "requests"),
     ("errors", "errors"),
@@ -44,14 +46,20 @@ _TABLE = (
     "--endpoint", "endpoint", multiple=True, help="chat, completions, responses, embeddings, messages; repeat."
 )
 @click.option(
-    "--output", type=click.Choice(["table", "csv", "json"]), default="table", help="For people, or for scripts."
+    "--output",
+    type=click.Choice(["table", "csv", "json", "focus"]),
+    default="table",
+    help="For people, or for scripts.",
 )
 def usage(from_: str, to: str, interval: str, groups: tuple[str, ...], output: str, **values: Any) -> None:
     """Show who used how much.
 
-    For an operator with access to the database: the whole tenant, nothing here asks who is allowed.
+    For an operator with access to the database: the whole tenant, nothing here asks who is allowed. focus: a row for
+    each day, key, model and kind of token, in the columns of FOCUS.
     """
     asked: dict[str, Sequence[str]] = {name: values.pop(name) for name in DIMENSIONS}
+    if output == "focus":
+        interval, groups = "day", FOCUS_GROUPS
     parameters = {"from": [from_], "to": [to], "interval": [interval], "groupBy": [",".join(groups)], **asked}
     with opened(values) as (database, settings):
         from maas_api.usage.assembly import operator_service
@@ -60,7 +68,11 @@ def usage(from_: str, to: str, interval: str, groups: tuple[str, ...], output: s
         service = operator_service(settings, database)
         report = service.everyone({name: given for name, given in parameters.items() if any(given)})
         priced = bool(service.prices())
-        if output == "csv":
+        if output == "focus":
+            from maas_api.usage.http.focus import as_focus
+
+            click.echo(as_focus(report, service.prices()), nl=False)
+        elif output == "csv":
             click.echo(report_json.as_csv(report, priced=priced), nl=False)
         elif output == "json":
             click.echo(json.dumps(report_json.as_json(report, priced=priced), indent=2, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint
 
@@ -15,11 +16,12 @@ from maas_api.store.database import Database
 from maas_api.usage.http import ingest, views
 from maas_api.usage.intake import Intake
 from maas_api.usage.keeper import Keeper
+from maas_api.usage.own_key import KeyCheck, OwnKey
 from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.service import UsageService
 from maas_api.usage.spending import Spending
-from maas_api.usage.statements.holds import Bank
+from maas_api.usage.statements.holds import Bank, state_of
 from maas_api.usage.statements.ledger import Ledger
 from maas_api.usage.statements.reading import Reading
 
@@ -33,7 +35,9 @@ class Assembled:
     spending: Spending
 
 
-def build(settings: Settings, store: KeyStore, admins: AdminCheck, prices: Callable[[], PriceBook]) -> Assembled:
+def build(
+    settings: Settings, store: KeyStore, admins: AdminCheck, prices: Callable[[], PriceBook], keys: KeyCheck
+) -> Assembled:
     """Usage over the store that the keys are in. Connects to nothing until started or used."""
     ledger = Ledger(store.database, settings.tenant_name, now=store.now)
     intake = Intake(ledger)
@@ -44,8 +48,9 @@ def build(settings: Settings, store: KeyStore, admins: AdminCheck, prices: Calla
         outage_calls=settings.budget_outage_calls,
         now=store.now,
     )
+    own_key = OwnKey(keys, store.get, service, partial(state_of, store.database))
     return Assembled(
-        (ingest.blueprint(intake), views.blueprint(service)),
+        (ingest.blueprint(intake), views.blueprint(service, own_key)),
         (Keeper(ledger, settings.usage_retention_days), spending),
         spending,
     )

@@ -44,7 +44,7 @@ def as_csv(report: Report, *, priced: bool) -> str:
         rows.append(
             {
                 **({} if line.start is None else {"start": _time(line.start)}),
-                **{name: _cell(value) for name, value in group.items()},
+                **{name: cell(value) for name, value in group.items()},
                 **{name: "" if value is None else value for name, value in as_fields(line, priced=priced).items()},
                 **{f"cost{currency}": shown(line.cost.amounts.get(currency, Decimal(0))) for currency in currencies},
             }
@@ -87,7 +87,7 @@ def _numbers(line: Line, *, priced: bool) -> dict[str, Any]:
     return fields
 
 
-def _cell(value: str) -> str:
+def cell(value: str) -> str:
     """Text that a spreadsheet does not take for a formula: names of keys and models are other people's words."""
     return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 

@@ -8,6 +8,7 @@ from maas_api.errors import encode
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.usage.http import report_json
+from maas_api.usage.own_key import OwnKey
 from maas_api.usage.report import Report
 from maas_api.usage.service import UsageService
 
@@ -15,8 +16,8 @@ _CSV = "text/csv"
 _JSON = "application/json"
 
 
-def blueprint(service: UsageService) -> Blueprint:
-    """``/v1/usage`` and ``/v1/api-keys/{id}/usage``."""
+def blueprint(service: UsageService, own_key: OwnKey) -> Blueprint:
+    """``/v1/usage``, ``/v1/api-keys/{id}/usage`` and ``/v1/key``."""
     views = Blueprint("usage", __name__)
 
     @views.after_request
@@ -31,6 +32,11 @@ def blueprint(service: UsageService) -> Blueprint:
     @views.get("/v1/api-keys/<key_id>/usage")
     def key_usage(key_id: str) -> Response:
         return _answer(service.of_key(_caller(), key_id, request.args.to_dict(flat=False)))
+
+    @views.get("/v1/key")
+    def key() -> Response:
+        told = {"data": own_key.tell(request.headers.get("Authorization", ""))}
+        return Response(encode(told), content_type="application/json; charset=utf-8")
 
     def _answer(report: Report) -> Response:
         """JSON, or CSV where the client would rather have that."""

@@ -61,3 +61,19 @@ def test_a_wrong_question_ends_in_one_sentence(store: str) -> None:
     done = run(store, "--from", "yesterday")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: from: must be a day")
+
+
+def test_focus_rows_add_up_to_what_is_counted_and_leave_unknown_costs_empty(store: str, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("- {model: gpt-4o-mini, input: 0.15, output: 0.60, currency: USD}")
+    done = run(store, "--output", "focus", "--prices-file", str(prices))
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    priced = {row["ChargeDescription"]: row for row in rows if row["ServiceName"] == "gpt-4o-mini"}
+    assert [priced[f"gpt-4o-mini: {kind} tokens"]["BilledCost"] for kind in ("input", "output")] == [
+        "0.0000015",
+        "0.000003",
+    ]
+    assert {row["BilledCost"] for row in rows if row["ServiceName"] != "gpt-4o-mini"} == {""}
+    assert sum(int(row["ConsumedQuantity"]) for row in rows) == 30
+    assert {row["ServiceCategory"] for row in rows} == {"AI and Machine Learning"}

@@ -1,0 +1,126 @@
+"""``GET /v1/key``: what the key that asks is, may do, has used and has left. OpenRouter's names where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from maas_api import errors
+from maas_api.errors import ApiError
+from maas_api.keys.budget import Budget, window
+from maas_api.keys.record import KeyRecord
+from maas_api.usage.query import Query
+from maas_api.usage.report import Line
+from maas_api.usage.service import UsageService, store_fault_is
+from maas_api.usage.statements.holds import State
+from maas_api.validation.verdict import Verdict
+
+PREFIX: Final = "sk-oai-"
+_LONG_AGO: Final = 2000
+
+
+class KeyCheck(Protocol):
+    """Looks an API key up; a future raises where the answer cannot be had."""
+
+    @property
+    def deadline(self) -> float: ...
+    def check(self, raw_key: str) -> Verdict | Future[Verdict]: ...
+
+
+class OwnKey:
+    """Answers for the key that is presented, and for no other. Methods raise ApiError in the SDKs' shape."""
+
+    def __init__(
+        self,
+        keys: KeyCheck,
+        record: Callable[[str], KeyRecord | None],
+        usage: UsageService,
+        state: Callable[[str, str, datetime], State],
+    ) -> None:
+        """``state``: (key id, period, now) -> where that budget stands. Raises sqlalchemy.exc.SQLAlchemyError."""
+        self._keys = keys
+        self._record = record
+        self._usage = usage
+        self._state = state
+
+    def tell(self, authorization: str) -> dict[str, Any]:
+        """The answer to a request with this ``Authorization`` header."""
+        scheme, _, presented = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not presented.strip().startswith(PREFIX):
+            raise _denied(f"Send Authorization: Bearer with an API key ({PREFIX}...): it is the key that is told of")
+        verdict = self._verdict(presented.strip())
+        if not verdict.valid:
+            raise _denied(f"The API key is not accepted: {verdict.reason}")
+        with store_fault_is("Failed to retrieve API key"):
+            record = self._record(verdict.key_id)
+        if record is None:
+            raise _denied("The API key is not accepted: key not found")
+        now = self._usage.now()
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        begins = {
+            "": datetime(_LONG_AGO, 1, 1, tzinfo=now.tzinfo),
+            "_daily": day,
+            "_weekly": day - timedelta(days=day.weekday()),
+            "_monthly": day.replace(day=1),
+        }
+        lines = {name: self._line(record, start, now) for name, start in begins.items()}
+        currency = next(iter(sorted(lines[""].cost.amounts)), None)
+        return {
+            "label": record.name,
+            "id": record.id,
+            "user": record.username,
+            "subscription": record.subscription,
+            "models": None if record.models is None else list(record.models),
+            "expires_at": None if verdict.expires_at is None else _time(record.expires_at),
+            "is_free_tier": False,
+            "currency": currency,
+            **{f"usage{name}": _money(line, currency) for name, line in lines.items()},
+            **{f"tokens{name}": line.counts.input + line.counts.output for name, line in lines.items()},
+            "limit": None,
+            "limit_remaining": None,
+            "limit_reset": None,
+            "budget": [self._budget(record, budget, now) for budget in record.budgets],
+        }
+
+    def _verdict(self, raw_key: str) -> Verdict:
+        found = self._keys.check(raw_key)
+        if not isinstance(found, Future):
+            return found
+        try:
+            return found.result(self._keys.deadline)
+        except Exception:  # whatever went wrong, nobody is told of a key that was not looked up
+            raise errors.sdk(
+                503, "The key could not be checked now; try again", code="unavailable", headers=(("Retry-After", "1"),)
+            ) from None
+
+    def _line(self, record: KeyRecord, start: datetime, now: datetime) -> Line:
+        only = {"user": (record.username,), "key": (record.id,)}
+        return self._usage.answer(Query(start, now + timedelta(hours=1), "total", (), only)).total
+
+    def _budget(self, record: KeyRecord, budget: Budget, now: datetime) -> dict[str, Any]:
+        with store_fault_is("Failed to read the budget"):
+            state = self._state(record.id, budget.per, now)
+        _, ends = window(budget.per, now)
+        return {
+            "tokens": budget.tokens,
+            "per": budget.per,
+            "used": state.used,
+            "remaining": max(0, budget.tokens - state.taken),
+            "resets_at": _time(ends),
+        }
+
+
+def _denied(message: str) -> ApiError:
+    return errors.sdk(401, message, code="invalid_api_key", headers=(("WWW-Authenticate", 'Bearer realm="maas-api"'),))
+
+
+def _money(line: Line, currency: str | None) -> float:
+    """A number, as OpenRouter has it; what is exact is in the usage answers."""
+    return float(line.cost.amounts.get(currency or "", Decimal(0)))
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
