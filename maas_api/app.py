@@ -10,6 +10,7 @@ from pathlib import Path
 from flask import Flask
 
 from maas_api.access import assembly as access
+from maas_api.access.caller import Caller
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
@@ -21,6 +22,7 @@ from maas_api.gateway.judgement import Judgement
 from maas_api.gateway.signin import SignIn
 from maas_api.identity import assembly as identity
 from maas_api.identity import tenants
+from maas_api.identity.headers import Identity
 from maas_api.keys import assembly as keys
 from maas_api.kube import secrets
 from maas_api.kube import sources as kube_sources
@@ -81,7 +83,11 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     opened = access.build(settings, sources.client, known.directory)
     store_url = database_url(settings, secrets.reader(settings, os.environ))
     remember_secrets(store_url, settings.internal_secret_file)
-    minting = keys.build(settings, store_url, known.resolver, admins)
+
+    def unmatched(who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
+        return calls.unmatched(Caller(who, None, subscription, True), patterns)
+
+    minting = keys.build(settings, store_url, known.resolver, admins, unmatched)
     documents = models.last_good(minting.store.database)
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared)

@@ -14,6 +14,7 @@ from maas_api.keys.audit import Audit, AuditLog
 from maas_api.keys.budget import BudgetError, Budgets, from_text
 from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.http import fleet_views, views
+from maas_api.keys.http.views import Unmatched, all_match
 from maas_api.keys.policy import Life, Spending
 from maas_api.keys.service import KeyService, SubscriptionResolver
 from maas_api.keys.statements.store import KeyStore
@@ -51,14 +52,21 @@ def key_service(
     )
 
 
-def build(settings: Settings, url: str, subscriptions: SubscriptionResolver, admins: AdminCheck) -> Keys:
+def build(
+    settings: Settings,
+    url: str,
+    subscriptions: SubscriptionResolver,
+    admins: AdminCheck,
+    unmatched: Unmatched = all_match,
+) -> Keys:
     """Everything that mints and changes keys. Connects to nothing until started or used."""
     store = KeyStore(open_store(settings, url), settings.tenant_name)
     _measure(store.database, settings.db_max_open_conns)
     audit = AuditLog(settings.tenant_name, user_hash)
     service = key_service(settings, store, subscriptions, admins, audit)
     fleet = KeyFleet(store, admins, audit)
-    return Keys(store, (views.blueprint(service), fleet_views.blueprint(fleet)), (store.database,))
+    one = views.blueprint(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
+    return Keys(store, (one, fleet_views.blueprint(fleet)), (store.database,))
 
 
 def _measure(database: Database, limit: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from maas_api import errors
@@ -84,6 +84,18 @@ class Calls:
         """What the caller may call, as it is listed."""
         snapshot = self._snapshot()
         return snapshot.view(self._access.scope(caller, snapshot, provider=provider))
+
+    def unmatched(self, caller: Caller, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Those of an allow-list's patterns that match nothing the caller may call. Raises nothing: none, where the
+        catalog or the caller's subscriptions cannot say."""
+        if not patterns:
+            return ()
+        try:
+            rows = self.view(caller).rows
+        except ApiError:
+            return ()
+        names = {name for row in rows for name in row.entry.names}
+        return tuple(one for one in patterns if not permits((one,), names))
 
     def _snapshot(self) -> Snapshot:
         if not self._catalog.complete:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -132,5 +133,13 @@ def load_fields(schema: Schema, found: Fields, where: str = "") -> dict[str, Any
         loaded: dict[str, Any] = schema.load(found.folded(schema.fields))
     except ValidationError as fault:
         name, problems = next(iter(fault.messages_dict.items()))
-        raise PolicyError(f"{where}{name}: {problems[0]}") from None
+        hint = "" if name in schema.fields else _meant(name, schema.fields)
+        raise PolicyError(f"{where}{name[:80]}: {problems[0]}{hint}") from None
     return loaded
+
+
+def _meant(unknown: str, known: Iterable[str]) -> str:
+    """The field that an unknown one may stand for, as ``expires_in`` for ``expiresIn``."""
+    spelling = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(unknown[:80].lower().replace("_", "").replace("-", ""), spelling, 1, 0.7)
+    return f"; did you mean {spelling[near[0]]!r}?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +55,12 @@ def minted_json(minted: Minted) -> dict[str, Any]:
         **({} if record.models is None else {"models": list(record.models)}),
         **({"budget": budget.as_json(record.budgets)} if record.budgets else {}),
     }
+
+
+def warnings_json(unmatched: Sequence[str]) -> dict[str, Any]:
+    """What the maker of a key should look at: patterns of its allow-list that open nothing now."""
+    said = [f"models: {pattern!r} matches no model that you may call now" for pattern in unmatched]
+    return {"warnings": said} if said else {}
 
 
 def rotated_json(done: RotatedKey) -> dict[str, Any]:

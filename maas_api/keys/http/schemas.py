@@ -11,13 +11,9 @@ from maas_api.keys.statements import search
 # ruff: noqa: N815
 
 
-class MintBody(Schema):
-    """``POST /v1/api-keys``."""
-
-    class Meta:
-        """The Go service ignores what it does not know."""
-
-        unknown = EXCLUDE
+class MintBody(json_types.StrictSchema):
+    """``POST /v1/api-keys``. To ignore a misspelt ``models`` or ``expiresIn`` would make a key that opens everything
+    for ninety days. ``MintBody(unknown=EXCLUDE)`` ignores what it does not know, as the Go service does."""
 
     name = json_types.Text(load_default="")
     description = json_types.Text(load_default="")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Protocol
 
 from flask import Blueprint, Response, request
+from marshmallow import EXCLUDE, RAISE
 
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
@@ -12,24 +15,40 @@ from maas_api.keys import duration
 from maas_api.keys.faults import policy_is_400
 from maas_api.keys.http import json_types, schemas
 from maas_api.keys.http.answers import json_answer, never_kept, reads_only
-from maas_api.keys.http.key_json import as_json, minted_json, rotated_json
+from maas_api.keys.http.key_json import as_json, minted_json, rotated_json, warnings_json
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.service import KeyService
 
 
-def blueprint(service: KeyService) -> Blueprint:
-    """``/v1/api-keys`` and ``/v1/api-keys/{id}``."""
+class Unmatched(Protocol):
+    """What of an allow-list opens nothing. It must not raise: a key is made by then."""
+
+    def __call__(self, who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
+        """Those of ``patterns`` that match no model which the caller could call with a key of ``subscription``."""
+
+
+def all_match(who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
+    """Where no catalog is there to ask."""
+    return ()
+
+
+def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: Unmatched = all_match) -> Blueprint:
+    """``/v1/api-keys`` and ``/v1/api-keys/{id}``. ``ignore_unknown``: whether a mint may name fields that do not
+    exist."""
     views = Blueprint("keys", __name__)
     never_kept(views)
     reads_only(views)
-    mint_body, rotate_body, budget_body = schemas.MintBody(), schemas.RotateBody(), schemas.BudgetBody()
+    mint_body = schemas.MintBody(unknown=EXCLUDE if ignore_unknown else RAISE)
+    rotate_body, budget_body = schemas.RotateBody(), schemas.BudgetBody()
 
     @views.post("/v1/api-keys")
     def mint() -> Response:
         who = _caller()
         with policy_is_400():
             asked = json_types.load(mint_body, request.get_data())
-        return json_answer(minted_json(service.mint(who, asked)), 201)
+        made = service.mint(who, asked)
+        idle = unmatched(who, made.record.subscription, made.record.models or ())
+        return json_answer(minted_json(made) | warnings_json(idle), 201)
 
     @views.get("/v1/api-keys/config")
     def config() -> Response:

@@ -169,7 +169,7 @@ def test_lives_up_to_the_cap_are_accepted(api: Api, expires_in: Any) -> None:
 
 
 def test_bodies_are_read_as_the_go_decoder_reads_them(api: Api) -> None:
-    body = b'{"NAME": "first", "Name": "se\xffcond", "extra": 1, "expiresin": null} trailing {'
+    body = b'{"NAME": "first", "Name": "se\xffcond", "expiresin": null} trailing {'
     answer = api.call("POST", CREATE, body, headers={"Content-Type": "text/plain"})
     assert answer.status_code == 201
     assert answer.json()["name"] == "se\ufffdcond"
@@ -193,3 +193,15 @@ def test_the_configuration_says_the_limits(api: Api) -> None:
     answer = api.call("GET", "/v1/api-keys/config")
     assert answer.json() == {"max_expiration_days": 90, "ephemeral_max_expiration": "1h0m0s"}
     assert api.call("GET", "/v1/api-keys/config", user=None).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [("model", "models"), ("expires_in", "expiresIn"), ("Label", "labels"), ("sub-scription", "subscription")],
+)
+def test_a_misspelt_field_makes_no_key_and_is_named(api: Api, field: str, meant: str) -> None:
+    """An allow-list or a life that is ignored would make a key that opens everything for ninety days."""
+    assert refusal(api, {"name": "n", field: ["gpt-4o"]}) == (
+        400,
+        f"{field}: there is no such field; did you mean {meant!r}?",
+    )
