@@ -94,11 +94,13 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     prices = Prices(lambda: catalog.snapshot, settings.prices_file)
     metering = usage.build(settings, minting.store, admins, prices, checking.validation)
     calls = Calls(catalog, opened.access)
-    authorizer = Authorizer(checking.validation, tokens, Judgement(calls, opened.paths), metering.spending)
+    judgement = Judgement(calls, opened.paths)
+    authorizer = Authorizer(checking.validation, tokens, judgement, metering.spending)
+    callback = Callback(checking.validation.route, tokens, checking.validation, judgement)
 
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
-    fast.add("POST", "/internal/v1/api-keys/validate", Callback(checking.validation.route, tokens).route)
+    fast.add("POST", "/internal/v1/api-keys/validate", callback.route)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
     if settings.tenants_endpoint:

@@ -85,8 +85,12 @@ def read(header: Callable[[bytes], str | None]) -> Named:
         model = (header(MODEL_HEADER.lower().encode()) or "").encode("latin-1").decode("utf-8")
     except UnicodeError:
         return Named(doubt="model-name")
-    told = (header(BODY_HEADER.lower().encode()) or "").split(";")
-    parts = {key: value for key, _, value in (part.partition("=") for part in told)}
+    return told(model, header(BODY_HEADER.lower().encode()) or "")
+
+
+def told(model: str, about: str) -> Named:
+    """What the values of the two headers say."""
+    parts = {key: value for key, _, value in (part.partition("=") for part in about.split(";"))}
     nested, tools = (
         tuple(unquote(item) for item in parts[key].split(",")) if key in parts else () for key in ("nested", "tools")
     )

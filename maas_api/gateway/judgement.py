@@ -62,6 +62,14 @@ class Judgement:
             return self._at_provider(call, caller)
         return self._in_cluster(call, caller)
 
+    def judge_model(self, provider: str, named: Named, caller: Caller) -> Passed:
+        """The same of a call whose path is not told: by the one model that it runs at a provider's route, or at the
+        gateway's root ("")."""
+        name = required(named).model
+        entry = self._calls.at_provider(caller, provider, name) if provider else self._calls.anywhere(caller, name)
+        self._judge_others(named, caller, provider or entry.provider)
+        return Passed(_route(entry), entry.called, entry.provider)
+
     def _at_root(self, call: Call, caller: Caller) -> Passed:
         endpoint = call.path[len(ROOT) :]
         if endpoint not in ENDPOINTS:
@@ -75,7 +83,7 @@ class Judgement:
                 headers=(("Allow", "POST"),),
             )
         entry = self._calls.anywhere(caller, required(call.named).model)
-        self._judge_others(call, caller, entry.provider)
+        self._judge_others(call.named, caller, entry.provider)
         route = _route(entry)
         if not route:
             raise errors.sdk(
@@ -102,7 +110,7 @@ class Judgement:
             entry = self._calls.at_provider(caller, name, in_path or required(call.named).model)
             if in_path:
                 self._agree(call, caller, name)
-            self._judge_others(call, caller, name)
+            self._judge_others(call.named, caller, name)
             return Passed("", entry.called, name)
         if any(rule.provider == name and rule.admits(call.method, f"/{rest}") for rule in self._opened):
             if caller.models is not None:
@@ -126,14 +134,14 @@ class Judgement:
         elif call.named.doubt not in ("", "no-model", "no-body"):
             required(call.named)
 
-    def _judge_others(self, call: Call, caller: Caller, provider: str) -> None:
+    def _judge_others(self, named: Named, caller: Caller, provider: str) -> None:
         """Further models in the body count like the first; a tool that may run one is not for a limited key."""
-        for name in call.named.nested:
+        for name in named.nested:
             if provider:
                 self._calls.at_provider(caller, provider, name)
             else:
                 self._calls.anywhere(caller, name)
-        if caller.models is not None and (tools := call.named.running_tools):
+        if caller.models is not None and (tools := named.running_tools):
             raise errors.sdk(
                 403,
                 f"this API key is limited to certain models, and the tool {tools[0][:80]!r} may run another one",
