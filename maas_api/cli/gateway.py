@@ -115,6 +115,20 @@ def gateway() -> None:
     "--authorizer", default=_DEFAULTS.authorizer, show_default=True, help="The mesh's extension provider (Istio)."
 )
 @click.option(
+    "--service",
+    default="",
+    help="maas-api's name in the cluster, <name>.<namespace>.svc. [default: the callback's host]",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Its port. [default: the callback's]")
+@click.option(
+    "--open-path",
+    "open_paths",
+    multiple=True,
+    metavar="RULE",
+    help="Open more of a provider's account than models, such as 'openai:GET /v1/files*'; as --provider-open-paths of "
+    "the service, which must be told the same. May be given again.",
+)
+@click.option(
     "--provider-keys",
     type=click.Choice(["secret", "literal"]),
     default=_DEFAULTS.provider_keys,
@@ -156,6 +170,10 @@ def render(**values: Any) -> None:
         rendered = manifests.render(options, targets, keys)
     except (OptionError, ValueError) as fault:
         _refuse(fault)
+    for opened in options.open_paths:
+        click.echo(
+            f"Warning: {opened} is open: what one caller stores there, every other can read and delete.", err=True
+        )
     literal = bool(keys)
     if literal:
         click.echo("Warning: the provider keys stand in the AuthPolicies in clear text.", err=True)

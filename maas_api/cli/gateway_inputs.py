@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import click
 import yaml
 
+from maas_api.access import opened
+from maas_api.access.opened import OpenedPath
 from maas_api.gateway.manifests.options import OptionError, Options, SecretKey, Target, TokenLimit
 from maas_api.models.sources import registry
 from maas_api.providers import provider
@@ -48,7 +50,17 @@ def options(values: Mapping[str, Any]) -> Options:
         provider_keys=values["provider_keys"],
         authorizer=values["authorizer"],
         request_timeout=values["request_timeout"],
+        service=values["service"],
+        port=values["port"],
+        open_paths=_opened(values["open_paths"]),
     )
+
+
+def _opened(rules: Iterable[str]) -> tuple[OpenedPath, ...]:
+    try:
+        return opened.parse(rules)
+    except ValueError as fault:
+        raise OptionError(f"open-path: {fault}") from None
 
 
 def _limits(texts: Iterable[str]) -> tuple[TokenLimit, ...] | None:

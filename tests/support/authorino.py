@@ -22,6 +22,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import cel
 
@@ -84,13 +85,18 @@ class Authorino:
         self._refilled_at = clock()
         self._expressions = 0
 
-    def decide(self, headers: Mapping[str, str], path: str = "/") -> Decision:
+    def decide(self, headers: Mapping[str, str], path: str = "/", method: str = "POST") -> Decision:
         """The answer to one request; header names in lower case."""
         self._expressions = 0
         auth: dict[str, Any] = {} if self._lean else {"metadata": {}, "authorization": {}, "response": {}}
         state = {
             "auth": auth,
-            "request": {"headers": dict(headers), "path": path, "url_path": path.partition("?")[0], "method": "POST"},
+            "request": {
+                "headers": dict(headers),
+                "path": path,
+                "url_path": unquote(path.partition("?")[0]),
+                "method": method,
+            },
         }
         identity = self._identity(state)
         if identity is None:
@@ -243,7 +249,10 @@ class Authorino:
 
 
 def _selected(path: str, state: dict[str, Any]) -> Any:
-    """A gjson path of plain names, which may end in ``@tostr`` or ``@extract``; None where there is nothing."""
+    """A gjson path of plain names, which may end in ``@tostr`` or ``@extract``; None where there is nothing. With
+    curly braces that belong to no modifier it is a template, and what is in them are such paths (pkg/json)."""
+    if len(re.findall(r"[^@]+@\w+:{", path)) != path.count("{"):
+        return re.sub("{([^{}]+)}", lambda found: _as_text(_selected(found[1], state)), path)
     plain, at, modifier = path.partition(".@")
     found: Any = state
     for name in plain.split("."):

@@ -34,12 +34,15 @@ class Mesh(NamedTuple):
     authorizer: Authorizer
     file: Callable[[str], str]
     """A path in a pod, or ``system`` for the public CAs, as a path here."""
+    service: tuple[str, int]
+    """Where maas-api listens."""
 
 
 def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Path) -> Json:
     """The bootstrap of a gateway that these resources were applied to."""
     clusters = [_patched(cluster, manifests) for cluster in _clusters(manifests, mesh)]
     clusters.append(_cluster("authorizer", mesh.authorizer.address))
+    clusters += [_cluster(name, mesh.service) for name in sorted(_in_the_cluster(manifests))]
     manager = {
         "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -107,6 +110,18 @@ def _clusters(manifests: Sequence[Json], mesh: Mesh) -> Iterator[Json]:
                 yield cluster
 
 
+def _in_the_cluster(manifests: Sequence[Json]) -> set[str]:
+    """The clusters of Services that are not among the resources: maas-api's."""
+    clusters = _backends(manifests)
+    names = {
+        clusters(backend, item["metadata"]["namespace"])
+        for item in of_kind(manifests, "HTTPRoute")
+        for rule in item["spec"]["rules"]
+        for backend in rule["backendRefs"]
+    }
+    return {name for name in names if name.endswith(".svc.cluster.local")}
+
+
 def _cluster(name: str, address: tuple[str, int]) -> Json:
     """As Istio makes one: HTTP/1.1 unless a port's name says otherwise."""
     options = {"@type": TYPE + HTTP_OPTIONS, "explicit_http_config": {"http_protocol_options": {}}}
@@ -170,38 +185,72 @@ def _patches(manifests: Sequence[Json], place: str, operation: str) -> Iterator[
 
 
 def _routes(manifests: Sequence[Json]) -> Iterator[Json]:
+    """Every match as a route, the more specific first (Gateway API, HTTPRouteRule): an exact path, then the longer
+    prefix, then one with a method, then more headers; then the order of the rules."""
+    clusters = _backends(manifests)
+    found = [
+        (item, rule, match)
+        for item in of_kind(manifests, "HTTPRoute")
+        for rule in item["spec"]["rules"]
+        for match in rule["matches"]
+    ]
+    for item, rule, match in sorted(found, key=lambda one: _rank(one[2])):
+        yield _route(item, rule, match, clusters, asked=_is_asked(item, match, manifests))
+
+
+def _rank(match: Json) -> tuple[bool, int, bool, int]:
+    path = match["path"]
+    return (
+        path["type"] != "Exact",
+        -len(path["value"]),
+        "method" not in match,
+        -len(match.get("headers", ())),
+    )
+
+
+def _backends(manifests: Sequence[Json]) -> Callable[[Json, str], str]:
+    """(backendRef, the route's namespace) -> its cluster: an ExternalName's is that of the host behind it."""
     aliases = {item["metadata"]["name"]: item["spec"]["externalName"] for item in of_kind(manifests, "Service")}
-    for item in of_kind(manifests, "HTTPRoute"):
-        # More header matches come first (Gateway API, HTTPRouteRule), then the order of the rules.
-        for rule in sorted(item["spec"]["rules"], key=lambda rule: -len(rule["matches"][0].get("headers", ()))):
-            for match in rule["matches"]:
-                yield _route(rule, match, aliases, asked=_is_asked(item, match, manifests))
+
+    def cluster(backend: Json, namespace: str) -> str:
+        host = aliases.get(backend["name"]) or f"{backend['name']}.{namespace}.svc.cluster.local"
+        return f"outbound|{backend['port']}||{host}"
+
+    return cluster
 
 
-def _route(rule: Json, match: Json, aliases: Mapping[str, str], *, asked: bool) -> Json:
+def _matched(match: Json) -> Json:
+    path = match["path"]
+    found: Json = {"path" if path["type"] == "Exact" else "path_separated_prefix": path["value"]}
+    headers = [
+        {
+            "name": header["name"],
+            "string_match": {"exact": header["value"]}
+            if header.get("type", "Exact") == "Exact"
+            else {"safe_regex": {"regex": header["value"]}},
+        }
+        for header in match.get("headers", ())
+    ]
+    if "method" in match:
+        headers.append({"name": ":method", "string_match": {"exact": match["method"]}})
+    return {**found, "headers": headers}
+
+
+def _route(item: Json, rule: Json, match: Json, clusters: Callable[[Json, str], str], *, asked: bool) -> Json:
     (backend,) = rule["backendRefs"]
-    prefix = match["path"]["value"]
     action: Json = {
-        "cluster": f"outbound|{backend['port']}||{aliases[backend['name']]}",
-        "timeout": rule["timeouts"]["request"],
+        "cluster": clusters(backend, item["metadata"]["namespace"]),
+        "timeout": rule.get("timeouts", {"request": "15s"})["request"],
     }
-    route: Json = {"match": {"path_separated_prefix": prefix}, "route": action}
-    if "headers" in match:
-        route["match"]["headers"] = [
-            {"name": header["name"], "string_match": {"safe_regex": {"regex": header["value"]}}}
-            for header in match["headers"]
-        ]
-    for item in rule["filters"]:
-        if item["type"] == "URLRewrite":
-            action["host_rewrite_literal"] = item["urlRewrite"]["hostname"]
-            replacement = item["urlRewrite"]["path"]["replacePrefixMatch"].rstrip("/") + "/"
-            action["regex_rewrite"] = {
-                "pattern": {"regex": f"^{re.escape(prefix)}/*"},
-                "substitution": replacement,
-            }
-        elif item["type"] == "RequestHeaderModifier":
-            modifier = item["requestHeaderModifier"]
-            route["request_headers_to_remove"] = modifier["remove"]
+    route: Json = {"match": _matched(match), "route": action}
+    for one in rule["filters"]:
+        if one["type"] == "URLRewrite":
+            if "hostname" in one["urlRewrite"]:
+                action["host_rewrite_literal"] = one["urlRewrite"]["hostname"]
+            action["regex_rewrite"] = _rewrite(match["path"]["value"], one["urlRewrite"]["path"])
+        elif one["type"] == "RequestHeaderModifier":
+            modifier = one["requestHeaderModifier"]
+            route["request_headers_to_remove"] = modifier.get("remove", [])
             route["request_headers_to_add"] = [
                 {
                     "header": {"key": header["name"], "value": header["value"]},
@@ -210,24 +259,43 @@ def _route(rule: Json, match: Json, aliases: Mapping[str, str], *, asked: bool) 
                 for header in modifier.get("set", ())
             ]
         else:
-            route["response_headers_to_remove"] = item["responseHeaderModifier"]["remove"]
+            route["response_headers_to_remove"] = one["responseHeaderModifier"]["remove"]
     if not asked:
         disabled = {"@type": f"{TYPE}envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
         route["typed_per_filter_config"] = {EXT_AUTHZ: disabled}
     return route
 
 
+def _rewrite(matched: str, path: Json) -> Json:
+    if path["type"] == "ReplaceFullPath":
+        return {"pattern": {"regex": "/.*"}, "substitution": path["replaceFullPath"]}
+    replacement = path["replacePrefixMatch"].rstrip("/")
+    # What follows the prefix stays, its slash included.
+    return {"pattern": {"regex": f"^{re.escape(matched)}(/?)"}, "substitution": f"{replacement}\\1"}
+
+
 def _is_asked(route: Json, match: Json, manifests: Sequence[Json]) -> bool:
     """Whether a policy covers everything that this match lets through."""
-    prefix = match["path"]["value"]
     for item in of_kind(manifests, "AuthPolicy"):
-        if item["spec"]["targetRef"]["name"] == route["metadata"]["name"]:
+        same = item["metadata"]["namespace"] == route["metadata"]["namespace"]
+        if same and item["spec"]["targetRef"]["name"] == route["metadata"]["name"]:
             return True
     for item in of_kind(manifests, "AuthorizationPolicy"):
-        paths = {path for rule in item["spec"]["rules"] for to in rule["to"] for path in to["operation"]["paths"]}
-        if item["spec"]["action"] == "CUSTOM" and {prefix, f"{prefix}/*"} <= paths:
+        paths = [path for rule in item["spec"]["rules"] for to in rule["to"] for path in to["operation"]["paths"]]
+        if item["spec"]["action"] == "CUSTOM" and all(any(map(_fits(one), paths)) for one in _let_through(match)):
             return True
     return False
+
+
+def _let_through(match: Json) -> list[str]:
+    """Paths that stand for all that a match lets through."""
+    path = match["path"]
+    return [path["value"]] if path["type"] == "Exact" else [path["value"], f"{path['value']}/below"]
+
+
+def _fits(path: str) -> Callable[[str], bool]:
+    """Whether a policy's pattern, which may end in a star, fits a path."""
+    return lambda pattern: path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
 
 
 def _with_files(value: Any, file: Callable[[str], str]) -> Any:

@@ -28,9 +28,16 @@ from maas_api.gateway.manifests.options import (
     Target,
     TokenLimit,
 )
+from maas_api.gateway.manifests.ownroute import listing_auth_policy
 from maas_api.gateway.manifests.ratelimit import token_rate_limit_policy
 from maas_api.gateway.manifests.resources import PROVIDER_LABEL, Manifest
-from maas_api.gateway.manifests.routing import destination_rule, external_service, http_route, service_entry
+from maas_api.gateway.manifests.routing import (
+    destination_rule,
+    external_service,
+    http_route,
+    listing_route,
+    service_entry,
+)
 
 __all__ = [
     "CACHE_SECONDS",
@@ -65,6 +72,9 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
     missing = [name for name in names if literal and name not in keys]
     if missing:
         raise OptionError(f"provider-key-file: --provider-keys literal needs one for {', '.join(missing)}")
+    unknown = [str(opened) for opened in options.open_paths if opened.provider not in names]
+    if unknown:
+        raise OptionError(f"open-path: {unknown[0]!r} is of a provider that is not rendered here")
     ordered = sorted(targets, key=lambda target: target.provider.name)
     shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
     return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]
@@ -81,13 +91,12 @@ def _of(options: Options, target: Target, key: str | None) -> list[Manifest]:
     if options.auth == "istio":
         manifests.append(authorization_policy(options, target))
     else:
-        manifests.append(auth_policy(options, target, key))
+        manifests += [auth_policy(options, target, key), listing_auth_policy(options, target)]
         if limits:
             manifests.append(token_rate_limit_policy(options, target, limits))
     if key is None:
         manifests.append(provider_key(options, target))
-    manifests.append(http_route(options, target))
-    return manifests
+    return [*manifests, http_route(options, target), listing_route(options, target)]
 
 
 class _Dumper(yaml.SafeDumper):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
+from maas_api.access import named
 from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
 from maas_api.providers import CREDENTIAL_HEADERS
@@ -39,8 +40,8 @@ _ANSWERED = f"has(auth.metadata) && has({ANSWER}) && has({ANSWER}.valid)"
 _VALID = f"{_ANSWERED} && {ANSWER}.valid == true"
 """The callback's ``valid: true``, and nothing else: absence of any part denies."""
 
-_NO_FORGED_IDENTITY = '!request.headers.exists(name, name.startsWith("x-maas-") && name != "x-maas-subscription")'
-"""Only a gateway says who a caller is. The subscription may be wished for; nothing on this route reads it."""
+_ALLOWED = f"{_VALID} && has({ANSWER}.allowed) && {ANSWER}.allowed == true"
+"""The same of the call. A service that does not know the question says no ``allowed``, and nothing passes."""
 
 _KEY_WHERE_IT_BELONGS = (
     '!request.path.contains("sk-oai-") && !request.headers.exists(name, '
@@ -48,9 +49,24 @@ _KEY_WHERE_IT_BELONGS = (
 )
 """A key anywhere else (another header, the path, the query) would go on to the model's server and into logs."""
 
-_NOT_LIMITED = f'(!has({ANSWER}.models) || {ANSWER}.models.exists(model, model == "*"))'
-"""A key limited to certain models cannot be judged here, where no policy sees the request's body. maas-api's own
-authorizer sees it."""
+_NO_FORGED_IDENTITY = (
+    '!request.headers.exists(name, name.startsWith("x-maas-") && name != "x-maas-subscription" && '
+    f'name != "{named.BODY_HEADER.lower()}")'
+)
+"""Only a gateway says who a caller is. The subscription may be wished for; what the body names is the filter's word."""
+
+CALL: Manifest = {
+    # As the gateway's filter read them in the body; null where it told nothing.
+    "model": {"selector": f"request.headers.{named.MODEL_HEADER.lower()}"},
+    "body": {"selector": f"request.headers.{named.BODY_HEADER.lower()}"},
+    "method": {"selector": "request.method"},
+    "path": {"selector": "request.url_path"},
+}
+"""What the callback is told of the call."""
+
+_ANSWERED_FOR = (CREDENTIAL, "request.method", "request.path", CALL["body"]["selector"], CALL["model"]["selector"])
+"""What an answer about a call is remembered by: all that decides it. Only the last may have a space in it, so no two
+questions share an answer."""
 
 
 def auth_policy(options: Options, target: Target, key: str | None = None) -> Manifest:
@@ -60,7 +76,7 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
     if key is not None:
         header, prefix = target.provider.credential_header, target.provider.credential_prefix
         success["headers"] = {header: {"plain": {"expression": json.dumps(prefix + key)}}}
-    rules = caller_rules(options, _NOT_LIMITED)
+    rules = caller_rules(options, about_the_call=True)
     rules["response"]["success"] = success
     spec = {"targetRef": on_route(target), "rules": rules}
     policy = resource("kuadrant.io/v1", "AuthPolicy", f"{route_name(target)}-auth", options, target, spec=spec)
@@ -68,13 +84,13 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
     return policy
 
 
-def caller_rules(options: Options, *more: str) -> Manifest:
-    """Who may pass, on any route: whose credential the callback calls valid, and who forges no identity; ``more``
-    are predicates of the route's own."""
-    predicate = " && ".join((_VALID, _NO_FORGED_IDENTITY, _KEY_WHERE_IT_BELONGS, *more))
+def caller_rules(options: Options, *, about_the_call: bool = False) -> Manifest:
+    """Who may pass, on any route: whose credential the callback calls valid, and who forges no identity. Where a route
+    leads to models the callback must allow the call, too."""
+    predicate = f"{_ALLOWED if about_the_call else _VALID} && {_NO_FORGED_IDENTITY} && {_KEY_WHERE_IT_BELONGS}"
     return {
         "authentication": _authentication(),
-        "metadata": {CALLBACK: _callback(options)},
+        "metadata": {CALLBACK: _callback(options, about_the_call)},
         "authorization": {"may-pass": {"patternMatching": {"patterns": [{"predicate": predicate}]}}},
         "response": {
             "unauthenticated": _refusal({"content-type": {"value": "application/json"}}, {"value": _NO_CREDENTIAL}),
@@ -85,7 +101,7 @@ def caller_rules(options: Options, *more: str) -> Manifest:
                     "x-should-retry": {"expression": f'{_ANSWERED} ? "false" : "true"'},
                 },
                 {
-                    "expression": f"{_ANSWERED} ? ({ANSWER}.valid == true ? {_quoted(_NOT_PERMITTED)} : "
+                    "expression": f"{_ANSWERED} ? ({ANSWER}.valid == true ? {_refused(about_the_call)} : "
                     f"{_quoted(_BAD_CREDENTIAL)}) : {_quoted(_NOT_CHECKED)}"
                 },
             ),
@@ -115,7 +131,14 @@ def _authentication() -> Manifest:
     return rules
 
 
-def _callback(options: Options) -> Manifest:
+def _refused(about_the_call: bool) -> str:
+    """What a caller is told whose credential is good: the callback's own words where it has any."""
+    if not about_the_call:
+        return _quoted(_NOT_PERMITTED)
+    return f"(has({ANSWER}.refusal) ? {ANSWER}.refusal : {_quoted(_NOT_PERMITTED)})"
+
+
+def _callback(options: Options, about_the_call: bool) -> Manifest:
     """The question is the Go service's, which reads ``key`` and knows no tokens. The audiences that a platform token
     must be for are in the URL: by them this service knows that one may be asked about."""
     audiences = urlencode([("audience", audience) for audience in options.token_audiences])
@@ -123,7 +146,7 @@ def _callback(options: Options) -> Manifest:
         "url": f"{options.callback_url}?{audiences}",
         "method": "POST",
         "contentType": "application/json",
-        "bodyParameters": {"key": {"selector": CREDENTIAL}},
+        "bodyParameters": {"key": {"selector": CREDENTIAL}, **(CALL if about_the_call else {})},
     }
     if options.internal_secret is not None:
         http["sharedSecretRef"] = {"name": options.internal_secret.name, "key": options.internal_secret.key}
@@ -131,7 +154,9 @@ def _callback(options: Options) -> Manifest:
     callback: Manifest = {"http": http}
     seconds = options.cache_seconds
     if seconds:
-        callback["cache"] = {"key": {"selector": CREDENTIAL}, "ttl": seconds}
+        # Curly braces make a selector a template: several values without the cost of an expression.
+        by = " ".join(f"{{{selector}}}" for selector in _ANSWERED_FOR) if about_the_call else CREDENTIAL
+        callback["cache"] = {"key": {"selector": by}, "ttl": seconds}
     return callback
 
 
@@ -160,7 +185,7 @@ _NOT_CHECKED = _error("api_error", "unavailable", "The credential could not be c
 _NOT_PERMITTED = _error(
     "permission_error",
     "not_permitted",
-    "Not permitted: identity headers are the gateway's to set, and a key limited to models cannot call here",
+    "Not permitted: headers that begin with x-maas- are the gateway's, and a key stands in its own header alone",
 )
 
 

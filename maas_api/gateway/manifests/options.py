@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from maas_api.access.opened import OpenedPath
 from maas_api.providers import Provider
 
 CACHE_SECONDS: Mapping[str, int] = MappingProxyType({"off": 0, "short": 10, "standard": 60, "long": 300})
@@ -31,6 +32,14 @@ class SecretKey(NamedTuple):
 
     name: str
     key: str
+
+
+class Api(NamedTuple):
+    """maas-api's Service in the cluster."""
+
+    name: str
+    namespace: str
+    port: int
 
 
 class TokenLimit(NamedTuple):
@@ -66,6 +75,23 @@ class Options:
     """The mesh's extension provider that asks maas-api, for ``auth="istio"``."""
     request_timeout: str = "0s"
     """``0s``: a stream lasts as long as it lives."""
+    service: str = ""
+    """maas-api's name in the cluster, ``<name>.<namespace>.svc`` and what may follow; "" for the callback's host."""
+    port: int | None = None
+    """Its port; None for the callback's."""
+    open_paths: tuple[OpenedPath, ...] = ()
+    """What of the providers' accounts is open beside models. The service must be told the same."""
+
+    @property
+    def api(self) -> Api:
+        """Where a provider's list of models is answered. Raises OptionError for a name that is no Service's."""
+        parts = urlsplit(self.callback_url)
+        host = self.service or parts.hostname or ""
+        name, _, rest = host.partition(".")
+        namespace, _, kind = rest.partition(".")
+        if not (_LABEL.fullmatch(name) and _LABEL.fullmatch(namespace) and kind.partition(".")[0] in ("", "svc")):
+            raise OptionError(f"service: must be maas-api's name in the cluster, <name>.<namespace>.svc, got {host!r}")
+        return Api(name, namespace, self.port or parts.port or 8443)
 
     @property
     def cache_seconds(self) -> int:
@@ -106,6 +132,9 @@ class Options:
             raise OptionError(f"callback-url: must be an http:// or https:// URL, got {self.callback_url!r}")
         if not self.token_audiences or not all(text.strip() for text in self.token_audiences):
             raise OptionError("token-audience: at least one, or the token of any service would do")
+        for opened in self.open_paths:
+            if opened.method not in _METHODS:
+                raise OptionError(f"open-path: the method must be one of {', '.join(_METHODS)}, got {str(opened)!r}")
         for limit in self.token_limits or ():
             if limit.limit < 1:
                 raise OptionError(f"token-limit: must allow at least 1 token, got {limit.limit}")
@@ -135,6 +164,7 @@ class Target:
             raise OptionError(f"ca: must be 'system' or an absolute path in the gateway's pods, got {self.ca!r}")
 
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _WINDOW = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")  # Gateway API and Kuadrant share this grammar
 

@@ -6,8 +6,8 @@ The lists are written by Authorino's own ``@tostr``: text put together in CEL wo
 from __future__ import annotations
 
 from maas_api.gateway.manifests.authpolicy import ANSWER, CREDENTIAL, caller_rules, sent_as
-from maas_api.gateway.manifests.options import Options
-from maas_api.gateway.manifests.resources import Manifest
+from maas_api.gateway.manifests.options import Options, Target
+from maas_api.gateway.manifests.resources import Manifest, listing_name, resource
 from maas_api.identity import headers
 from maas_api.providers import CREDENTIAL_HEADERS
 
@@ -30,6 +30,17 @@ def own_auth_policy(options: Options) -> Manifest:
             "rules": rules,
         },
     }
+
+
+def listing_auth_policy(options: Options, target: Target) -> Manifest:
+    """The policy on the route to a provider's list of models, which maas-api answers: the same, beside that route."""
+    rules = caller_rules(options)
+    rules["response"]["success"] = {"headers": _identity()}
+    route = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": listing_name(target)}
+    spec = {"targetRef": route, "rules": rules}
+    policy = resource("kuadrant.io/v1", "AuthPolicy", f"{listing_name(target)}-auth", options, target, spec=spec)
+    policy["metadata"]["namespace"] = options.api.namespace
+    return policy
 
 
 def _identity() -> Manifest:

@@ -38,6 +38,11 @@ def route_name(target: Target) -> str:
     return f"{target.provider.name}-bridge"
 
 
+def listing_name(target: Target) -> str:
+    """The HTTPRoute of the provider's list of models, which leads to maas-api."""
+    return f"{target.provider.name}-models"
+
+
 def on_route(target: Target) -> Manifest:
     """A policy's reference to the provider's HTTPRoute."""
     return {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route_name(target)}

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from maas_api.access.named import HEADERS
-from maas_api.gateway.manifests.options import Options, Target
-from maas_api.gateway.manifests.resources import Manifest, resource, route_name, service_name
+from maas_api.gateway.envoy.routes import PROVIDER_HEADER
+from maas_api.gateway.manifests.options import OptionError, Options, Target
+from maas_api.gateway.manifests.resources import Manifest, listing_name, resource, route_name, service_name
 from maas_api.providers import CREDENTIAL_HEADERS
+
+MAX_RULES = 16
+"""Of one HTTPRoute (Gateway API, HTTPRouteSpec)."""
 
 # The caller's credential and what the platform says about the caller; removed on the route, behind every policy. What
 # Envoy's router itself adds after that (x-envoy-*) only the upstream filters reach, so not where a key is literal.
@@ -62,48 +69,101 @@ def destination_rule(options: Options, target: Target) -> Manifest:
 
 
 def http_route(options: Options, target: Target) -> Manifest:
-    """``/external/<provider>/`` to the provider's own paths and Host, without the caller's credential.
+    """The provider's paths that run a model, each by itself, to its own Host, without the caller's credential.
 
     A header that the provider insists on is set where the client left it out. Gateway API has no such filter, so a
-    rule for requests that bear the header comes first.
+    rule for requests that bear the header comes with each. Raises OptionError for more rules than a route may have.
     """
-    defaults = target.provider.default_headers
+    provider = target.provider
+    ways = list(_ways(options, target))
     rules = []
-    if defaults:
-        bearing = [{"type": "RegularExpression", "name": name, "value": ".+"} for name, _ in defaults]
-        rules.append(_rule(options, target, {"headers": bearing}, set_headers=()))
-    rules.append(_rule(options, target, {}, set_headers=defaults))
-    spec = {
-        "parentRefs": [
-            {
-                "group": "gateway.networking.k8s.io",
-                "kind": "Gateway",
-                "name": options.gateway,
-                "namespace": options.gateway_namespace,
-            }
-        ],
-        "rules": rules,
-    }
+    defaults = provider.default_headers
+    bearing = [{"type": "RegularExpression", "name": name, "value": ".+"} for name, _ in defaults]
+    for way in ways:
+        if defaults:
+            rules.append(_rule(options, target, way, {"headers": bearing}, set_headers=()))
+        rules.append(_rule(options, target, way, {}, set_headers=defaults))
+    if len(rules) > MAX_RULES:
+        raise OptionError(f"open-path: {provider.name} has {len(rules)} rules, and a route holds {MAX_RULES}")
+    spec = {"parentRefs": _parents(options), "rules": rules}
     return resource("gateway.networking.k8s.io/v1", "HTTPRoute", route_name(target), options, target, spec=spec)
 
 
-def _rule(options: Options, target: Target, match: Manifest, *, set_headers: tuple[tuple[str, str], ...]) -> Manifest:
+def listing_route(options: Options, target: Target) -> Manifest:
+    """The provider's list of models, as its SDK asks for it: answered by maas-api, for the models of the caller.
+
+    It lives beside maas-api, so that nobody needs a grant to refer to its Service.
+    """
+    provider, api = target.provider, options.api
+    path = {"type": "PathPrefix", "value": f"{provider.path_prefix}{provider.v1}models"}
+    rewrite = {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v1/models"}
+    chosen = {"set": [{"name": PROVIDER_HEADER, "value": provider.name}]}
+    filters = [
+        {"type": "URLRewrite", "urlRewrite": {"path": rewrite}},
+        {"type": "RequestHeaderModifier", "requestHeaderModifier": chosen},
+    ]
+    to = [{"group": "", "kind": "Service", "name": api.name, "port": api.port, "weight": 1}]
+    rules = [  # a prefix is replaced in a rule of one match only
+        {"matches": [{"method": method, "path": path}], "filters": filters, "backendRefs": to}
+        for method in ("GET", "HEAD")
+    ]
+    spec = {"parentRefs": _parents(options), "rules": rules}
+    name = listing_name(target)
+    route = resource("gateway.networking.k8s.io/v1", "HTTPRoute", name, options, target, spec=spec)
+    route["metadata"]["namespace"] = api.namespace
+    return route
+
+
+def _parents(options: Options) -> list[Manifest]:
+    return [
+        {
+            "group": "gateway.networking.k8s.io",
+            "kind": "Gateway",
+            "name": options.gateway,
+            "namespace": options.gateway_namespace,
+        }
+    ]
+
+
+class _Way(NamedTuple):
+    """One method and path of the provider (relative to the route), and all below it where ``below``."""
+
+    method: str
+    path: str
+    below: bool = False
+
+
+def _ways(options: Options, target: Target) -> Iterator[_Way]:
+    """What runs a model, and what the operator opens. A path with the model in it is routed by what stands before: no
+    filter rewrites a pattern, and the authorizer judges every path that arrives."""
+    found: dict[_Way, None] = {}
+    for path in target.provider.model_paths:
+        before, placeholder, _ = path.partition("/{model}")
+        found[_Way("POST", before, bool(placeholder))] = None
+    for opened in options.open_paths:
+        if opened.provider == target.provider.name:
+            below = opened.path.endswith("*")
+            found[_Way(opened.method, opened.path.strip("/").removesuffix("*").rstrip("/"), below)] = None
+    return iter(found)
+
+
+def _rule(
+    options: Options, target: Target, way: _Way, match: Manifest, *, set_headers: tuple[tuple[str, str], ...]
+) -> Manifest:
     provider = target.provider
-    prefix = provider.path_prefix.rstrip("/")
     removed = [name for name in _NOT_FOR_PROVIDERS if not _set_by_the_policy(options, target, name)]
     headers: Manifest = {"remove": removed}
     if set_headers:
         headers["set"] = [{"name": name, "value": value} for name, value in set_headers]
+    path = {"type": "PathPrefix" if way.below else "Exact", "value": f"{provider.path_prefix}{way.path}".rstrip("/")}
+    to = f"{provider.base_path}{way.path}".rstrip("/") or "/"
+    rewrite = {"type": "ReplaceFullPath", "replaceFullPath": to}
+    if way.below:
+        rewrite = {"type": "ReplacePrefixMatch", "replacePrefixMatch": to}
     return {
-        "matches": [{"path": {"type": "PathPrefix", "value": prefix}, **match}],
+        "matches": [{"method": way.method, "path": path, **match}],
         "filters": [
-            {
-                "type": "URLRewrite",
-                "urlRewrite": {
-                    "hostname": target.host,
-                    "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": provider.base_path.rstrip("/") or "/"},
-                },
-            },
+            {"type": "URLRewrite", "urlRewrite": {"hostname": target.host, "path": rewrite}},
             {"type": "RequestHeaderModifier", "requestHeaderModifier": headers},
             {
                 "type": "ResponseHeaderModifier",

@@ -22,6 +22,7 @@ from maas_api.demo.simulators.anthropic_api import anthropic_api
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Received, Simulator, Whole
 from maas_api.gateway import envoy, manifests
+from maas_api.gateway.envoy.listener import IDENTITY_HEADERS
 from maas_api.gateway.envoy.secrets import file_name, provider_secret, render_secret
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.gateway.running import Envoy
@@ -58,6 +59,8 @@ class Site(NamedTuple):
     provider_keys: Mapping[str, str]
     service: str
     key: str
+    limited: Mapping[str, str]
+    """Provider -> a key for its one model."""
     token: str
     ca_file: Path
     local: httpx.Client
@@ -97,6 +100,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         identity = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["staff"]'}
         minted = httpx.post(f"{service}/v1/api-keys", json={"name": "test"}, headers=identity, trust_env=False)
         assert minted.status_code == 201, minted.text
+        limited = {
+            name: httpx.post(
+                f"{service}/v1/api-keys",
+                json={"name": name, "models": [call["model"]]},
+                headers=identity,
+                trust_env=False,
+            ).json()["key"]
+            for name, (_, call) in CALLS.items()
+        }
 
         process = stack.enter_context(EnvoyProcess(folder / "local"))
         for name, key in keys.items():
@@ -116,7 +128,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             )
         )
         local = stack.enter_context(client(process))
-        yield Site(simulators, keys, service, minted.json()["key"], token, ca_file, local)
+        yield Site(simulators, keys, service, minted.json()["key"], limited, token, ca_file, local)
 
 
 def client(process: Envoy) -> httpx.Client:
@@ -172,7 +184,7 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     for name, key in site.provider_keys.items():
         (folder / file_name(provider_secret(name))).write_text(render_secret(provider_secret(name), key))
     connect = {f"api.{name}.com": ("127.0.0.1", simulator.port) for name, simulator in site.simulators.items()}
-    outside = mesh.Mesh(connect, authorizer, file)
+    outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)))
 
     def write(admin_socket: Path) -> Path:
         path = folder / "bootstrap.json"
@@ -190,7 +202,9 @@ KUADRANT = {
     "http_service": {
         "server_uri": {"uri": "http://authorino", "cluster": "authorizer", "timeout": "2s"},
         "authorization_response": {
-            "allowed_upstream_headers": {"patterns": [{"exact": name} for name in providers.CREDENTIAL_HEADERS]},
+            "allowed_upstream_headers": {
+                "patterns": [{"exact": name} for name in (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS)]
+            },
             "allowed_client_headers": {"patterns": [{"exact": "content-type"}]},
         },
     },
@@ -213,8 +227,9 @@ def kuadrant(resources: list[dict[str, Any]], site: Site) -> Any:
 
     def answer(request: Received) -> Whole:
         provider = request.path.split("/")[2]
+        route = "models" if request.path.startswith(f"/external/{provider}/v1/models") else "bridge"
         headers = {name.lower(): value for name, value in request.headers}
-        decision = policies[f"{provider}-bridge"].decide(headers, request.path)
+        decision = policies[f"{provider}-{route}"].decide(headers, request.path, request.method)
         body = json.loads(decision.body) if decision.body else {}
         return Whole(decision.status, body, tuple(decision.headers.items()))
 
@@ -292,10 +307,90 @@ class TestOneProvider:
             assert answer.json()["error"]["code"] == "not_permitted"
             assert len(site.simulators[provider].received) == before
 
-    def test_the_bare_prefix_is_asked_about_too(self, cluster: Cluster, site: Site, provider: str) -> None:
+    @pytest.mark.parametrize("credential", ["unlimited", "limited", "none"])
+    def test_nothing_else_of_the_operators_account_is_reached(
+        self, cluster: Cluster, site: Site, provider: str, credential: str
+    ) -> None:
         before = len(site.simulators[provider].received)
-        assert cluster.client.get(f"/external/{provider}").status_code == 401
+        good = {
+            "unlimited": headers(site),
+            "limited": {"Authorization": f"Bearer {site.limited[provider]}"},
+            "none": {},
+        }
+        body = CALLS[provider][1]
+        answers = {
+            (method, path): cluster.client.request(
+                method, f"/external/{provider}{path}", json=body, headers=good[credential]
+            ).status_code
+            for method, path in ELSEWHERE
+        }
+        assert set(answers.values()) <= {401, 403, 404}, answers
         assert len(site.simulators[provider].received) == before
+
+    def test_a_model_that_nobody_registered_is_not_run(self, cluster: Cluster, site: Site, provider: str) -> None:
+        path, body = CALLS[provider]
+        other = next(call["model"] for name, (_, call) in CALLS.items() if name != provider)
+        before = len(site.simulators[provider].received)
+        for model in ("gpt-5-pro", other, ""):
+            answer = cluster.client.post(path, json={**body, "model": model}, headers=headers(site))
+            assert answer.status_code in ((401,) if cluster.mode != "istio" else (400, 404))
+            assert answer.json()["error"]["code"] == ("model_not_found" if model else "invalid_body")
+        assert len(site.simulators[provider].received) == before
+
+    def test_a_limited_key_runs_its_model_and_no_other(self, cluster: Cluster, site: Site, provider: str) -> None:
+        path, body = CALLS[provider]
+        assert cluster.client.post(path, json=body, headers=bearer(site.limited[provider])).status_code == 200
+        before = len(site.simulators[provider].received)
+        other = next(key for name, key in site.limited.items() if name != provider)
+        answer = cluster.client.post(path, json=body, headers=bearer(other))
+        assert answer.status_code == (403 if cluster.mode == "istio" else 401)
+        assert answer.json()["error"]["code"] == "model_not_allowed"
+        nested = {**body, "tools": [{"type": "advisor_20260301", "model": "gpt-5-pro"}]}
+        for key in (site.key, site.limited[provider]):
+            assert cluster.client.post(path, json=nested, headers=bearer(key)).status_code in (401, 403, 404)
+        assert len(site.simulators[provider].received) == before
+
+    def test_its_list_of_models_is_the_callers_own(self, cluster: Cluster, site: Site, provider: str) -> None:
+        before = len(site.simulators[provider].received)
+        _, body = CALLS[provider]
+        others = {key for name, key in site.limited.items() if name != provider}
+        for key in (site.key, site.token, site.limited[provider], *others):
+            answer = cluster.client.get(f"/external/{provider}/v1/models", headers=bearer(key))
+            assert answer.status_code == 200, answer.text
+            assert [item["id"] for item in answer.json()["data"]] == ([] if key in others else [body["model"]])
+        one = cluster.client.get(f"/external/{provider}/v1/models/{body['model']}", headers=headers(site))
+        assert one.json()["id"] == body["model"]
+        assert cluster.client.get(f"/external/{provider}/v1/models").status_code == 401
+        assert len(site.simulators[provider].received) == before
+
+
+ELSEWHERE = [
+    ("GET", ""),
+    ("GET", "/"),
+    ("GET", "/v1/files"),
+    ("POST", "/v1/files"),
+    ("GET", "/v1/files/file-1/content"),
+    ("DELETE", "/v1/files/file-1"),
+    ("POST", "/v1/batches"),
+    ("POST", "/v1/messages/batches"),
+    ("GET", "/v1/responses/resp_1"),
+    ("DELETE", "/v1/responses/resp_1"),
+    ("POST", "/v1/chat/completions/chat_1"),
+    ("GET", "/v1/chat/completions"),
+    ("PUT", "/v1/chat/completions"),
+    ("POST", "/v1/fine_tuning/jobs"),
+    ("POST", "/v1/models"),
+    ("DELETE", "/v1/models/gpt-4o-mini"),
+    ("GET", "/v1/models-of-others"),
+    ("GET", "/v1/models/../files"),
+    ("GET", "/v1/models/..%2ffiles"),
+    ("GET", "/v1/organization/users"),
+    ("POST", "/v2/chat/completions"),
+]
+
+
+def bearer(credential: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential}"}
 
 
 def test_a_version_that_the_client_chose_wins(cluster: Cluster, site: Site) -> None:

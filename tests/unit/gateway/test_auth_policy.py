@@ -15,7 +15,18 @@ from tests.support.authorino import Authorino, Decision, Question
 KEY = "sk-oai-" + "abc_def"
 BEARER = {"authorization": f"Bearer {KEY}"}
 TOKEN = {"authorization": "Bearer a.platform~token"}
-VALID = {"valid": True, "username": "alice", "groups": ["staff"], "subscription": "gold", "keyId": "1", "tenant": "t"}
+VALID = {
+    "valid": True,
+    "username": "alice",
+    "groups": ["staff"],
+    "subscription": "gold",
+    "keyId": "1",
+    "tenant": "t",
+    "allowed": True,
+}
+GONE = '{"type":"error","error":{"message":"gone","type":"not_found_error","param":"model","code":"model_not_found"}}'
+NAMED = {"x-gateway-model-name": "gpt-4o"}
+PATH = "/external/openai/v1/chat/completions"
 
 
 def policy(options: Options | None = None, name: str = "openai", key: str | None = None) -> dict[str, Any]:
@@ -39,7 +50,7 @@ class Platform:
         return self.content_type, self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
 
     def decide(self, headers: Mapping[str, str], *, lean: bool, options: Options | None = None) -> Decision:
-        return Authorino(policy(options), self.callback, lean=lean).decide(headers)
+        return Authorino(policy(options), self.callback, lean=lean).decide(headers, PATH)
 
     @property
     def posted(self) -> Any:
@@ -65,10 +76,17 @@ ANSWERS = {
     "a list": ([VALID], "application/json", 401),
     "true alone": (True, "application/json", 401),
     "nested elsewhere": ({"result": VALID}, "application/json", 401),
-    "limited to models": ({**VALID, "models": ["gpt-4o"]}, "application/json", 401),
-    "limited to none": ({**VALID, "models": []}, "application/json", 401),
-    "limited to *": ({**VALID, "models": ["*"]}, "application/json", 200),
-    "models of another shape": ({**VALID, "models": "*"}, "application/json", 401),
+    "allowed: false": ({**VALID, "allowed": False}, "application/json", 401),
+    "allowed: 'true', a text": ({**VALID, "allowed": "true"}, "application/json", 401),
+    "allowed: 1": ({**VALID, "allowed": 1}, "application/json", 401),
+    "allowed: null": ({**VALID, "allowed": None}, "application/json", 401),
+    "allowed: [true]": ({**VALID, "allowed": [True]}, "application/json", 401),
+    "allowed: {}": ({**VALID, "allowed": {}}, "application/json", 401),
+    "allowed, not valid": ({**VALID, "valid": False}, "application/json", 401),
+    "allowed alone": ({"allowed": True, "username": "alice"}, "application/json", 401),
+    "a service that knows no calls": ({"valid": True, "username": "alice"}, "application/json", 401),
+    "a limited key, allowed": ({**VALID, "models": ["gpt-4o"]}, "application/json", 200),
+    "a limited key, not allowed": ({**VALID, "models": ["gpt-4o"], "allowed": False}, "application/json", 401),
 }
 
 
@@ -83,7 +101,23 @@ def test_a_credential_passes_by_valid_true_and_by_nothing_else(case: str, header
     answer, content_type, expected = ANSWERS[case]
     platform = Platform(answer, content_type=content_type)
     assert platform.decide(headers, lean=lean).status == expected
-    assert platform.posted == {"key": KEY if headers is not TOKEN else "a.platform~token"}
+    assert platform.posted["key"] == (KEY if headers is not TOKEN else "a.platform~token")
+
+
+@pytest.mark.parametrize(
+    ("told", "model", "body"),
+    [
+        ({}, None, None),
+        (NAMED, "gpt-4o", None),
+        ({**NAMED, "x-maas-body": "nested=gpt-5;tools=advisor"}, "gpt-4o", "nested=gpt-5;tools=advisor"),
+        ({"x-maas-body": "doubt=twice"}, None, "doubt=twice"),
+    ],
+)
+def test_the_callback_is_told_the_call(told: dict[str, str], model: str | None, body: str | None) -> None:
+    platform = Platform(VALID)
+    decision = Authorino(policy(), platform.callback).decide({**BEARER, **told}, f"{PATH}?beta=true", "POST")
+    assert decision.status == 200
+    assert platform.posted == {"key": KEY, "model": model, "body": body, "method": "POST", "path": PATH}
 
 
 @LEAN
@@ -138,7 +172,9 @@ def test_a_bad_credential_is_told_from_a_forbidden_request_and_from_one_that_cou
     assert said(ConnectionError(), BEARER) == ("unavailable", "true")
     assert said(b"", TOKEN) == ("unavailable", "true")
     assert said(VALID, {**BEARER, "x-maas-username": "root"}) == ("not_permitted", "false")
-    assert said({**VALID, "models": ["a"]}, BEARER) == ("not_permitted", "false")
+    assert said({**VALID, "allowed": False, "refusal": GONE}, BEARER) == ("model_not_found", "false")
+    assert said({**VALID, "allowed": False, "refusal": GONE}, TOKEN) == ("model_not_found", "false")
+    assert said({"valid": True}, BEARER) == ("not_permitted", "false")
 
 
 def test_tokens_are_counted_for_the_credentials_owner() -> None:
@@ -157,7 +193,7 @@ def test_a_key_counts_before_a_token_and_authorization_before_other_headers() ->
         ({"x-api-key": KEY, "api-key": other}, KEY),
     ):
         platform.decide(headers, lean=False)
-        assert platform.posted == {"key": key}
+        assert platform.posted["key"] == key
 
 
 def test_the_authorization_rule_has_no_condition_that_could_skip_it() -> None:
@@ -191,7 +227,29 @@ class TestCache:
             authorino.decide(BEARER)
         assert len(platform.asked) == (2 if seconds else 3)
         authorino.decide({"x-api-key": "sk-oai-" + "other_key"})
-        assert platform.posted == {"key": "sk-oai-" + "other_key"}, "one credential's answer is not another's"
+        assert platform.posted["key"] == "sk-oai-" + "other_key", "one credential's answer is not another's"
+
+    def test_one_calls_answer_is_not_anothers(self) -> None:
+        """Whatever decides it is part of what it is remembered by, and no two questions are written alike."""
+        platform = Platform(VALID)
+        authorino = Authorino(policy(), platform.callback, clock=lambda: 0.0)
+        calls = [
+            (BEARER, PATH, "POST"),
+            ({"x-api-key": KEY + "x"}, PATH, "POST"),
+            ({**BEARER, **NAMED}, PATH, "POST"),
+            ({**BEARER, **NAMED}, PATH, "GET"),
+            ({**BEARER, **NAMED}, PATH + "s", "POST"),
+            ({**BEARER, "x-gateway-model-name": "gpt-4o "}, PATH, "POST"),
+            ({**BEARER, "x-maas-body": "gpt-4o"}, PATH, "POST"),
+            ({**BEARER, **NAMED, "x-maas-body": "nested=gpt-5"}, PATH, "POST"),
+            ({**BEARER, "x-gateway-model-name": f"{PATH} gpt-4o"}, PATH, "POST"),
+            ({**BEARER, "x-gateway-model-name": "{auth.identity}"}, PATH, "POST"),
+        ]
+        for _ in range(2):
+            for headers, path, method in calls:
+                assert authorino.decide(headers, path, method).status == 200
+        assert len(platform.asked) == len(calls)
+        assert len({question.body for question in platform.asked}) == len(calls)
 
     @pytest.mark.parametrize(("groups", "questions"), [(20, 1), (40, 2)])
     def test_an_answer_too_long_for_it_costs_a_callback_and_no_group(self, groups: int, questions: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from maas_api.access.opened import parse
 from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.manifests import (
     OptionError,
@@ -82,15 +83,16 @@ def test_every_resource_is_what_an_api_server_takes_as_it_is(options: str, which
 
 
 KINDS = ["Service", "ServiceEntry", "DestinationRule"]
+POLICIES, ROUTES = ["AuthPolicy"] * 2, ["HTTPRoute"] * 2  # to the provider, and to its list of models
 
 
 @pytest.mark.parametrize(
     ("options", "kinds"),
     [
-        ("kuadrant", ["ConfigMap", *KINDS, "AuthPolicy", "TokenRateLimitPolicy", "EnvoyFilter", "HTTPRoute"]),
-        ("kuadrant-unlimited", ["ConfigMap", *KINDS, "AuthPolicy", "EnvoyFilter", "HTTPRoute"]),
-        ("kuadrant-literal", [*KINDS, "AuthPolicy", "TokenRateLimitPolicy", "HTTPRoute"]),
-        ("istio", ["ConfigMap", *KINDS, "AuthorizationPolicy", "EnvoyFilter", "HTTPRoute"]),
+        ("kuadrant", ["ConfigMap", *KINDS, *POLICIES, "TokenRateLimitPolicy", "EnvoyFilter", *ROUTES]),
+        ("kuadrant-unlimited", ["ConfigMap", *KINDS, *POLICIES, "EnvoyFilter", *ROUTES]),
+        ("kuadrant-literal", [*KINDS, *POLICIES, "TokenRateLimitPolicy", *ROUTES]),
+        ("istio", ["ConfigMap", *KINDS, "AuthorizationPolicy", "EnvoyFilter", *ROUTES]),
     ],
 )
 def test_the_route_comes_last_so_that_it_is_never_open(options: str, kinds: list[str]) -> None:
@@ -161,14 +163,74 @@ def test_everything_of_one_provider_points_at_each_other() -> None:
             assert [(ref["name"], ref["port"]) for ref in section["backendRefs"]] == [
                 (service["metadata"]["name"], port)
             ]
+        routes = {item["metadata"]["name"]: item for item in items if item["kind"] == "HTTPRoute"}
         for item in items:
             if "targetRef" in item.get("spec", {}):
-                assert item["spec"]["targetRef"]["name"] == route["metadata"]["name"]
-                assert item["metadata"]["namespace"] == route["metadata"]["namespace"]
+                where = routes[item["spec"]["targetRef"]["name"]]["metadata"]["namespace"]
+                assert item["metadata"]["namespace"] == where
             if "targetRefs" in item.get("spec", {}):
                 parent = route["spec"]["parentRefs"][0]
                 assert item["spec"]["targetRefs"][0]["name"] == parent["name"]
                 assert item["metadata"]["namespace"] == parent["namespace"]
+
+
+@pytest.mark.parametrize(("options", "which"), list(itertools.product(OPTIONS, TARGETS)))
+def test_only_what_runs_one_model_is_routed_to_a_provider(options: str, which: str) -> None:
+    """By method and path; a path with the model in it by what stands before it, and the authorizer judges the rest."""
+    found = TARGETS[which].provider
+    route = of_kind(rendered(options, which), "HTTPRoute")
+    matches = [match for rule in route["spec"]["rules"] for match in rule["matches"]]
+    assert len(route["spec"]["rules"]) <= 16
+    assert {match["method"] for match in matches} == {"POST"}
+    for match in matches:
+        path = match["path"]["value"].removeprefix(found.path_prefix)
+        if match["path"]["type"] == "Exact":
+            assert found.model_at(path) == ""
+        else:
+            assert any(known.startswith(f"{path}/{{model}}") for known in found.model_paths)
+    for rule in route["spec"]["rules"]:
+        (rewrite,) = (item["urlRewrite"] for item in rule["filters"] if "urlRewrite" in item)
+        to = rewrite["path"].get("replaceFullPath") or rewrite["path"]["replacePrefixMatch"]
+        assert to == found.base_path + rule["matches"][0]["path"]["value"].removeprefix(found.path_prefix)
+
+
+def test_a_providers_list_of_models_leads_to_the_service_beside_it() -> None:
+    for options, service, namespace, port in (
+        (OPTIONS["kuadrant"], "maas-api", "opendatahub", 8443),
+        (OPTIONS["kuadrant-strict"], "maas-api", "maas-api", 8443),
+        (dataclasses.replace(OPTIONS["istio"], service="api.models.svc.cluster.local", port=80), "api", "models", 80),
+    ):
+        items = render(options, [TARGETS["openai"]])
+        route = next(item for item in items if item["metadata"]["name"] == "openai-models")
+        assert route["metadata"]["namespace"] == namespace
+        for rule, method in zip(route["spec"]["rules"], ("GET", "HEAD"), strict=True):
+            path = {"type": "PathPrefix", "value": "/external/openai/v1/models"}
+            assert rule["matches"] == [{"method": method, "path": path}]
+            assert [(one["name"], one["port"]) for one in rule["backendRefs"]] == [(service, port)]
+            modifier = next(one["requestHeaderModifier"] for one in rule["filters"] if "requestHeaderModifier" in one)
+            assert modifier["set"] == [{"name": "x-maas-provider", "value": "openai"}]
+
+
+def test_what_an_operator_opens_is_routed_too() -> None:
+    opened = parse(["openai:GET /v1/files*", "openai:POST /v1/files", "anthropic:POST /v1/messages/batches"])
+    items = render(dataclasses.replace(Options(), open_paths=opened), [TARGETS["openai"], TARGETS["anthropic"]])
+    found = {
+        (item["metadata"]["name"], match["method"], match["path"]["type"], match["path"]["value"])
+        for item in items
+        if item["kind"] == "HTTPRoute"
+        for rule in item["spec"]["rules"]
+        for match in rule["matches"]
+    }
+    assert {
+        ("openai-bridge", "GET", "PathPrefix", "/external/openai/v1/files"),
+        ("openai-bridge", "POST", "Exact", "/external/openai/v1/files"),
+        ("anthropic-bridge", "POST", "Exact", "/external/anthropic/v1/messages/batches"),
+    } <= found
+    many = parse([f"openai:GET /v1/{number}" for number in range(10)])
+    with pytest.raises(OptionError, match="openai has 17 rules, and a route holds 16"):
+        render(dataclasses.replace(Options(), open_paths=many), [TARGETS["openai"]])
+    with pytest.raises(OptionError, match="of a provider that is not rendered"):
+        render(dataclasses.replace(Options(), open_paths=opened), [TARGETS["openai"]])
 
 
 def test_istio_asks_on_the_bare_prefix_too_because_the_route_matches_it() -> None:
@@ -239,6 +301,7 @@ def test_the_gateways_pods_find_the_keys_where_the_filter_looks() -> None:
         ),
         ({"auth": "istio", "token_limits": (TokenLimit(1, "1m"),)}, "token-limit: is Kuadrant's TokenRateLimitPolicy"),
         ({"auth": "none"}, "auth: must be kuadrant or istio"),
+        ({"open_paths": parse(["openai:TRACE /v1/files"])}, "open-path: the method must be one of GET"),
         ({"provider_keys": "plain"}, "provider-keys: must be secret or literal"),
     ],
 )
