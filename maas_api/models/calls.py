@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from maas_api import errors
@@ -45,11 +45,11 @@ class Calls:
 
     def at_provider(self, caller: Caller, provider: str, name: str) -> ModelEntry:
         """The entry that a call for ``name`` at a provider's route runs."""
-        return self._decide(caller, self._snapshot().named(name), name, provider)
+        return self._decide(caller, self._snapshot(), name, provider)
 
     def anywhere(self, caller: Caller, name: str) -> ModelEntry:
         """The entry that a call for ``name`` at the gateway's root runs: of several the one that is listed."""
-        return self._decide(caller, self._snapshot().named(name), name, "")
+        return self._decide(caller, self._snapshot(), name, "")
 
     def at_path(self, caller: Caller, path_prefix: str, name: str | None) -> ModelEntry:
         """The entry that a call at the route of a model in the cluster runs. ``name``: what the body names; None where
@@ -107,12 +107,14 @@ class Calls:
             )
         return self._catalog.snapshot
 
-    def _decide(self, caller: Caller, found: Iterator[ModelEntry], name: str, provider: str) -> ModelEntry:
+    def _decide(self, caller: Caller, snapshot: Snapshot, name: str, provider: str) -> ModelEntry:
         grants = self._access.grants(caller, provider=provider)
         limited = False
         other: ModelEntry | None = None
-        for entry in found:
+        for entry in snapshot.named(name):
             why = closed(entry, grants)
+            if why is None and not snapshot.lists(entry, grants):
+                continue  # another entry of the same id is what this caller sees
             if why is Closed.ALLOW_LIST:
                 limited = True
             elif why is None and not entry.answers_to(name):

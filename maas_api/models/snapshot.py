@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from maas_api.access.decision import PUBLIC, Scope, ScopeGrants, closed
+from maas_api.access.decision import PUBLIC, Grants, Scope, ScopeGrants, closed
 from maas_api.models.encoding import openai
 from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
 from maas_api.models.pages import page
@@ -194,6 +194,13 @@ class Snapshot:
         while place < len(self.rows) and self.rows[place].entry.id == identifier:
             yield self.rows[place]
             place += 1
+
+    def lists(self, entry: ModelEntry, grants: Grants) -> bool:
+        """Whether an entry that is open to the caller is listed, not kept off by another one of its id."""
+        rows = list(self.with_id(entry.id))
+        if len(rows) == 1:
+            return True
+        return any(row.entry is entry for row in shown(row for row in rows if closed(row.entry, grants) is None))
 
     def named(self, name: str) -> Iterator[ModelEntry]:
         """The entries that go by a name: first those whose id it is, then by alias or a provider's name for it."""
