@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "clients.md"
 CACHE = ROOT / ".venv" / "clients"
 
-DEFAULT_BASES = ("path", "local")
-
 AT_ONCE = 2
 """Programs tried side by side, each against a demo of its own: what one of them sends is not another's."""
 
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         programs = [program for program in programs if program.runtime != "node"]
     if not programs:
         return 2
-    bases = options.base or list(DEFAULT_BASES)
+    bases = options.base or list(BASES)
     rows = _try(programs, bases, options.column or list(COLUMNS), options.jobs)
     print()
     for sentence in failures(rows):

@@ -11,7 +11,8 @@ from tests.clients.running import BASES
 from tests.clients.verdict import Cell
 
 TITLES = {
-    "root": "One base URL for every model: the gateway's root",
+    "root": "One base URL for every model: the gateway's root, with a provider's model",
+    "one-url": "The same base URL with a local model, in both dialects",
     "path": "A base URL a provider: `/external/openai/v1`, `/external/anthropic`",
     "local": "A base URL a local model: `/llm/<name>/v1`, for Anthropic's dialect `/llm/<name>`",
 }
@@ -44,7 +45,7 @@ class Row(NamedTuple):
 
 def line(row: Row, width: int) -> str:
     """A row for the terminal."""
-    head = f"{row.base:<5} {row.program.title:<{width}}"
+    head = f"{row.base:<7} {row.program.title:<{width}}"
     if row.broken:
         return f"{head}  not installed: {row.broken}"
     return "  ".join([head, *(f"{row.cells[column].state:<{len(column)}}" for column in COLUMNS)])
@@ -52,7 +53,7 @@ def line(row: Row, width: int) -> str:
 
 def heading(width: int) -> str:
     """The line above the rows."""
-    return "  ".join([f"{'base':<5} {'client':<{width}}", *COLUMNS])
+    return "  ".join([f"{'base':<7} {'client':<{width}}", *COLUMNS])
 
 
 def failures(rows: Sequence[Row]) -> list[str]:

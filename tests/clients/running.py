@@ -42,6 +42,7 @@ class Base(NamedTuple):
 
 BASES = {
     "root": Base("root", "/v1", ""),
+    "one-url": Base("one-url", "/v1", "", CALLS[0].model, SAID_LOCALLY),
     "path": Base("path", "/external/openai/v1", "/external/anthropic"),
     "local": Base(
         "local",
