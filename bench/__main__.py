@@ -16,7 +16,7 @@ import signal
 import time
 from types import FrameType
 
-from bench import load, models, outage, revocation, scale, throughput
+from bench import load, models, outage, revocation, scale, throughput, usage
 from bench.machine import conditions
 
 SUITES = {
@@ -25,6 +25,7 @@ SUITES = {
     "revocation": revocation.run,
     "outage": outage.run,
     "models": models.run,
+    "usage": usage.run,
 }
 
 

@@ -1,0 +1,175 @@
+"""What metering costs: records taken a second, validations meanwhile, the authorizer with budgets, questions asked."""
+
+from __future__ import annotations
+
+import http.client
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from bench.services import VALIDATE, Running, maas
+from bench.stores import fill, postgres
+from maas_api.keys.budget import Budget
+from maas_api.store.database import open_database
+from maas_api.usage.decisions import Granted
+from maas_api.usage.query import Query
+from maas_api.usage.report import priced_by
+from maas_api.usage.spending import Spending
+from maas_api.usage.statements.holds import Bank
+from maas_api.usage.statements.reading import Reading
+from tests.support import otlp, usage_rows
+from tests.support.otlp import batch, call
+from tests.support.postgres import PostgresServer
+
+_SECRET = "bench"
+_RECORDS = 200  # of a batch: what some hundred kilobytes hold
+_MONTH = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def run(*, quick: bool) -> None:
+    """Print the numbers."""
+    seconds = 1.0 if quick else 8.0
+    print("\n## Usage")
+    with postgres() as server, tempfile.TemporaryDirectory() as folder:
+        secret, keys = Path(folder) / "secret", Path(folder) / "keys"
+        secret.write_text(_SECRET)
+        url = server.migrated()
+        fill(url, 5_000, keys, known=500)
+        plain = keys.read_text().split()
+        with maas(url, workers=1, INTERNAL_SECRET_FILE=str(secret)) as service:
+            rate = _ingestion(service, seconds)
+            print(f"one worker takes {rate:,.0f} records a second, in batches of {_RECORDS}, PostgreSQL")
+            _validations(service, plain, seconds)
+        _spending(server, quick=quick)
+        _questions(server, quick=quick)
+
+
+def _ingestion(service: Running, seconds: float) -> float:
+    """Records a second with four senders."""
+    counts = [0] * 4
+    # Made before the clock runs: the sender's work is not the server's. Each has a time of its own, so all are new.
+    bodies = [[_batch(number, time.time() - turn * 0.01) for turn in range(int(seconds * 40))] for number in range(4)]
+    begun = time.monotonic()
+
+    def send(number: int) -> None:
+        for body in bodies[number]:
+            _post(service, body)
+            counts[number] += _RECORDS
+            if time.monotonic() - begun > seconds:
+                return
+
+    _together([partial(send, number) for number in range(4)])
+    return sum(counts) / (time.monotonic() - begun)
+
+
+def _validations(service: Running, keys: list[str], seconds: float) -> None:
+    """The p99 of validations alone, and while a thousand records a second arrive."""
+    alone = _p99(service, keys, seconds)
+    stop = threading.Event()
+
+    def arrive() -> None:
+        while not stop.is_set():
+            begun = time.monotonic()
+            _post(service, _batch(0, time.time()))
+            stop.wait(max(0, _RECORDS / 1_000 - (time.monotonic() - begun)))
+
+    arriving = threading.Thread(target=arrive)
+    arriving.start()
+    meanwhile = _p99(service, keys, seconds)
+    stop.set()
+    arriving.join()
+    print(
+        f"validations: p99 {alone * 1000:.2f} ms alone, {meanwhile * 1000:.2f} ms while 1,000 records a second arrive"
+        f" ({meanwhile / alone:.2f} times)"
+    )
+
+
+def _p99(service: Running, keys: list[str], seconds: float) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    spent = []
+    headers = {"X-MaaS-Internal-Secret": _SECRET}
+    until = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until:
+        body = f'{{"key":"{keys[number % len(keys)]}"}}'
+        number += 1
+        begun = time.perf_counter()
+        connection.request("POST", VALIDATE, body, headers)
+        connection.getresponse().read()
+        spent.append(time.perf_counter() - begun)
+        time.sleep(0.0005)  # a pace that leaves the machine room, so that it is the server's time that is measured
+    return statistics.quantiles(spent[len(spent) // 10 :], n=100)[98]
+
+
+def _spending(server: PostgresServer, *, quick: bool) -> None:
+    """A budget's check from memory."""
+    database = open_database(server.migrated())
+    spending = Spending(Bank(database), hold=1_000)
+    spending.start()
+    budgets = (Budget(10**15, "day"), Budget(10**15, "month"))
+    calls, asked, spent = (2_000 if quick else 50_000), 0, 0.0
+    for _ in range(calls):
+        begun = time.perf_counter()
+        found = spending.check("key", budgets)
+        spent += time.perf_counter() - begun
+        if not isinstance(found, Granted):
+            asked += 1
+            found.result(10)  # type: ignore[union-attr]  # it is a future then
+    spending.stop()
+    database.stop()
+    print(
+        f"a key with two budgets costs {spent / calls * 1e6:.1f} us a call; {asked / calls:.1%} of them ask the store"
+    )
+
+
+def _questions(server: PostgresServer, *, quick: bool) -> None:
+    """A month by day, of a million rows of a year."""
+    database = open_database(server.migrated(), statement_seconds=None)
+    rows = usage_rows.fill(database, 4 if quick else 115)
+    reading = Reading(database, usage_rows.TENANT)
+    print(f"of {rows:,} rows, a month by day, PostgreSQL:")
+    questions = {
+        "one user's": Query(*_MONTH, "day", (), {"user": ("user-7",)}),
+        "one user's by model": Query(*_MONTH, "day", ("model",), {"user": ("user-7",)}),
+        "one key's": Query(*_MONTH, "day", (), {"user": ("user-7",), "key": ("key-307",)}),
+        "all of the tenant": Query(*_MONTH),
+        "all of the tenant by user": Query(*_MONTH, "day", ("user",)),
+        "all of the tenant with money": priced_by(Query(*_MONTH)),
+    }
+    for name, query in questions.items():
+        print(f"  {name:<30}{min(_timed(partial(reading.sums, query)) for _ in range(9)) * 1000:6.1f} ms")
+    database.stop()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _batch(number: int, at: float) -> bytes:
+    calls = [call(user=f"user-{n % 40}", key_id=f"key-{number}-{n % 50}", model=f"m{n % 5}") for n in range(_RECORDS)]
+    return batch(calls, at=at)
+
+
+def _post(service: Running, body: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    headers = {**otlp.HEADERS, "X-MaaS-Internal-Secret": _SECRET}
+    connection.request("POST", "/internal/v1/usage", body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    assert answer.status == 200, answer.status
+
+
+def _together(works: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
