@@ -179,6 +179,14 @@ usage_batches = Counter(
     [("taken",), ("malformed",), ("failed",)],
 )
 
+budget_checks = Counter(
+    "maas_api_budget_checks_total",
+    "Calls of keys with a budget: granted, low (granted, with less than a fifth of a budget left), spent (refused), "
+    "unknown (the store could not be asked).",
+    ("result",),
+    [("granted",), ("low",), ("spent",), ("unknown",)],
+)
+
 # Server -----------------------------------------------------------------------------------------------------------
 
 deadline_exceeded = Counter(

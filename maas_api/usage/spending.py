@@ -31,6 +31,7 @@ IDLE_SECONDS: Final = 1.0
 REFUSED_SECONDS: Final = 1.0
 """How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
 _LOOK_SECONDS: Final = 0.25
+_LOW: Final = 5  # less than a fifth is left
 _ACCOUNTS_MAX: Final = 100_000
 
 
@@ -39,6 +40,11 @@ class Bank(Protocol):
 
     def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease: ...
     def give_back(self, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None: ...
+
+
+_GRANTED, _LOW_LEFT, _SPENT, _UNKNOWN = (
+    metrics.budget_checks.labels(result) for result in ("granted", "low", "spent", "unknown")
+)
 
 
 class _Account:
@@ -116,6 +122,7 @@ class Spending:
         at = self._clock()
         for budget, account in zip(budgets, accounts, strict=True):
             if not account.left and account.refused_until > at:
+                _SPENT.inc()
                 return Spent(budget, self._reset(account))
         held = min(self._hold, *(account.left for account in accounts))
         if not held:
@@ -126,7 +133,9 @@ class Spending:
         tightest = min(range(len(budgets)), key=lambda index: self._remaining(accounts[index]))
         account = accounts[tightest]
         generation = min(account.generation for account in accounts)
-        return Granted(held, generation, budgets[tightest], self._remaining(account), self._reset(account))
+        left = self._remaining(account)
+        (_LOW_LEFT if left * _LOW < account.limit else _GRANTED).inc()
+        return Granted(held, generation, budgets[tightest], left, self._reset(account))
 
     def _account(self, key_id: str, budget: Budget) -> _Account:
         """The account in its present period, generation and limit."""
@@ -203,6 +212,7 @@ class Spending:
     def _outage_decision(self, item: _Waiting) -> Decision:
         """What is said while the store is down: so many calls of a key pass unheld, then none."""
         passed = self._outage.get(item.key_id, 0)
+        _UNKNOWN.inc()
         if passed >= self._outage_calls:
             return Unknown()
         self._outage[item.key_id] = passed + 1
