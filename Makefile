@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults lint format run bench lock clean
+.PHONY: help demo test clients fuzz faults matrix lint format run bench lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fuzz: $(STAMP) ## Ten thousand generated requests against the running service (A
 
 faults: $(STAMP) ## Stop, cut, fill and skew what the service stands on, under load, and print what came of it
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+matrix: $(STAMP) ## Every way to a model, tried by every kind of caller through a real Envoy, as a table
+	@$(BIN)/python -m tests.matrix
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .
