@@ -95,7 +95,7 @@ def world(folder: Path) -> Iterator[World]:
             ca_file=ca_file,
             local=native,
         )
-        istio = applied("istio", site, folder / "istio", stack, authorizer_up=True)
+        istio = stack.enter_context(applied("istio", site, folder / "istio", stack, authorizer_up=True))
         gateways = {"native": native, "istio": stack.enter_context(_client(istio.address.port))}
         yield World(gateways, {name: credentials[name] for name in CALLERS}, {**simulators, "local": local})
 
