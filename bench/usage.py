@@ -14,14 +14,18 @@ from pathlib import Path
 
 from bench.services import VALIDATE, Running, maas
 from bench.stores import fill, postgres
-from maas_api.keys.budget import Budget
+from maas_api.gateway.authorizer import PREFIX, Authorizer
+from maas_api.gateway.judgement import Passed
+from maas_api.identity.tokens import NoTokens
+from maas_api.keys.budget import Budget, Budgets
 from maas_api.store.database import open_database
-from maas_api.usage.decisions import Granted
 from maas_api.usage.query import Query
 from maas_api.usage.report import priced_by
 from maas_api.usage.spending import Spending
 from maas_api.usage.statements.holds import Bank
 from maas_api.usage.statements.reading import Reading
+from maas_api.validation.verdict import Verdict, accepted
+from maas_api.wire import Pending, Request
 from tests.support import otlp, usage_rows
 from tests.support.otlp import batch, call
 from tests.support.postgres import PostgresServer
@@ -107,24 +111,59 @@ def _p99(service: Running, keys: list[str], seconds: float) -> float:
 
 
 def _spending(server: PostgresServer, *, quick: bool) -> None:
-    """A budget's check from memory."""
+    """The authorizer for a key with two budgets and for one without, in turns."""
     database = open_database(server.migrated())
     spending = Spending(Bank(database), hold=1_000)
     spending.start()
-    budgets = (Budget(10**15, "day"), Budget(10**15, "month"))
-    calls, asked, spent = (2_000 if quick else 50_000), 0, 0.0
-    for _ in range(calls):
-        begun = time.perf_counter()
-        found = spending.check("key", budgets)
-        spent += time.perf_counter() - begun
-        if not isinstance(found, Granted):
-            asked += 1
-            found.result(10)  # type: ignore[union-attr]  # it is a future then
+    rounds, calls = (3, 300) if quick else (15, 3_000)
+    sides = {
+        budgets: Authorizer(_OneKey(budgets), NoTokens(), _Open(), spending)  # type: ignore[arg-type]  # a stand-in
+        for budgets in ((), (Budget(10**15, "day"), Budget(10**15, "month")))
+    }
+    spent: dict[Budgets, list[float]] = {budgets: [] for budgets in sides}
+    asked = 0
+    for _ in range(rounds):
+        for budgets, authorizer in sides.items():
+            begun = time.perf_counter()
+            for _ in range(calls):
+                answer = authorizer.route(_QUESTION)
+                if isinstance(answer, Pending):
+                    asked += 1
+                    answer = answer.promise.result(10)
+                assert answer.status == 200, answer
+            spent[budgets].append(calls / (time.perf_counter() - begun))
     spending.stop()
     database.stop()
+    without, with_two = (statistics.median(spent[budgets]) for budgets in sides)
     print(
-        f"a key with two budgets costs {spent / calls * 1e6:.1f} us a call; {asked / calls:.1%} of them ask the store"
+        f"the authorizer answers {without:,.0f} calls a second without a budget, {with_two:,.0f} with two"
+        f" ({with_two / without:.2f}); {asked / rounds / calls:.1%} of those wait for the store"
     )
+
+
+class _OneKey:
+    """Every credential is a key with these budgets."""
+
+    deadline = 1.0
+
+    def __init__(self, budgets: Budgets) -> None:
+        self._verdict = accepted(
+            key_id="key", key_name="k", username="ann", groups=("team",), subscription="gold", tenant="t",
+            models=None, expires_at=None, budgets=budgets,
+        )  # fmt: skip
+
+    def check(self, raw_key: str) -> Verdict:
+        return self._verdict
+
+
+class _Open:
+    """Every call may be made."""
+
+    def judge(self, call: object, caller: object) -> Passed:
+        return Passed("external/openai", "gpt-4o-mini", "openai")
+
+
+_QUESTION = Request("POST", PREFIX + "/v1/chat/completions", "", ((b"authorization", b"Bearer sk-oai-abc_def"),), b"")
 
 
 def _questions(server: PostgresServer, *, quick: bool) -> None:

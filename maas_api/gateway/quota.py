@@ -8,7 +8,6 @@ from maas_api import errors
 from maas_api.access.caller import Caller
 from maas_api.usage import record
 from maas_api.usage.decisions import Decision, Granted, Spent
-from maas_api.usage.record import Hold
 from maas_api.wire import Reply
 
 METERED = "x-maas-metered-"
@@ -24,27 +23,36 @@ SAID = {
 """Attribute of a usage record -> the header in which the authorizer says it."""
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-tokens" for name in ("limit", "remaining", "reset"))
+_KEY, _USER, _SUBSCRIPTION, _MODEL, _PROVIDER, _HELD = (name.encode() for name in SAID.values())
+_LIMIT, _REMAINING, _RESET = (name.encode() for name in (LIMIT, REMAINING, RESET))
 LEFT_HEADERS = (LIMIT, REMAINING, RESET)
 """OpenAI's names for what is left; of several budgets the one with the least."""
 
 
 def counted(allowed: Reply, caller: Caller, key_id: str, model: str, provider: str) -> Reply:
     """The yes with what the call is counted under."""
-    said = {
-        record.KEY_ID: key_id,
-        record.USER: caller.who.username,
-        record.SUBSCRIPTION: caller.subscription,
-        record.MODEL: model,
-        record.PROVIDER: provider,
-    }
-    return _with(allowed, {SAID[name]: value for name, value in said.items() if value})
+    said = (
+        (_KEY, key_id),
+        (_USER, caller.who.username),
+        (_SUBSCRIPTION, caller.subscription),
+        (_MODEL, model),
+        (_PROVIDER, provider),
+    )
+    lines = tuple([(name, value.encode()) for name, value in said if value])
+    return Reply(allowed.status, allowed.headers + lines, allowed.body)
 
 
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        hold = str(Hold(decided.held, decided.generation))
-        return _with(allowed, {SAID[record.HELD]: hold, **_left(decided.budget.tokens, decided.left, decided.reset)})
+        lines: tuple[tuple[bytes, bytes], ...] = (
+            (_HELD, b"%d.%d" % (decided.held, decided.generation)),
+            (_LIMIT, b"%d" % decided.budget.tokens),
+            (_REMAINING, b"%d" % decided.left),
+        )
+        if decided.reset is not None:
+            lines = (*lines, (_RESET, _duration(decided.reset).encode()))
+        return Reply(allowed.status, allowed.headers + lines, allowed.body)
     if isinstance(decided, Spent):
         return _spent(decided)
     return _UNKNOWN
@@ -73,14 +81,11 @@ _UNKNOWN = errors.sdk(
 
 
 def _left(limit: int, left: int, reset: float | None) -> dict[str, str]:
-    """Durations are written as OpenAI does: ``6m0s``."""
     found = {LIMIT: str(limit), REMAINING: str(left)}
-    if reset is not None:
-        minutes, seconds = divmod(math.ceil(reset), 60)
-        found[RESET] = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-    return found
+    return found if reset is None else {**found, RESET: _duration(reset)}
 
 
-def _with(reply: Reply, headers: dict[str, str]) -> Reply:
-    lines = tuple((name.encode(), value.encode()) for name, value in headers.items())
-    return reply._replace(headers=(*reply.headers, *lines))
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: ``6m0s``."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

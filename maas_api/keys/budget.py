@@ -48,6 +48,8 @@ def window(per: str, moment: datetime) -> tuple[datetime, datetime | None]:
 def from_json(value: Any) -> Budgets:
     """Budgets as a request gives them: one object, or a list of them, one for each period. Raises BudgetError."""
     listed = value if isinstance(value, list) else [value]
+    if not listed:
+        raise BudgetError("must name at least one; leave it out to have none")
     if len(listed) > BUDGETS_MAX:
         raise BudgetError(f"must be at most {BUDGETS_MAX}, one for each period, got {len(listed)}")
     return _one_each([_one(item) for item in listed])

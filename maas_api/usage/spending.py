@@ -20,17 +20,19 @@ import sqlalchemy as sa
 from maas_api.keys.budget import Budget, Budgets, window
 from maas_api.observability import metrics
 from maas_api.usage.decisions import Decision, Granted, Spent, Unknown
-from maas_api.usage.statements.holds import Lease, generation_of
+from maas_api.usage.statements.holds import GENERATION_SECONDS, Lease, generation_of
 
 _log = logging.getLogger(__name__)
 
-LEASED_CALLS: Final = 32
-"""A lease is for so many calls, while the budget is far from its end."""
+LEASED_CALLS: Final = (32, 4096)
+"""A lease is for so many calls, while the budget is far from its end: the fewest, and the most for a key that uses one
+up within a second. The next one is asked for when half of it is gone, so that no call need wait for the store."""
 IDLE_SECONDS: Final = 1.0
 """A lease that nobody drew on for so long is given back: another worker may need it."""
 REFUSED_SECONDS: Final = 1.0
 """How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
 _LOOK_SECONDS: Final = 0.25
+_REFILL_SECONDS: Final = 0.05  # between two attempts to have more than is left, near the end of a budget
 _LOW: Final = 5  # less than a fifth is left
 _ACCOUNTS_MAX: Final = 100_000
 
@@ -48,14 +50,25 @@ _GRANTED, _LOW_LEFT, _SPENT, _UNKNOWN = (
 
 
 class _Account:
-    """What this worker knows and holds of one budget in one period."""
+    """What this worker knows and holds of one budget in one period. ``ends`` is Unix seconds."""
 
-    __slots__ = ("begins", "drawn_at", "ends", "generation", "left", "limit", "refused_until", "taken")
+    __slots__ = (
+        "begins", "budget", "calls", "drawn_at", "ends", "generation", "leased_at", "left", "limit", "low",
+        "refill_after", "refused_until", "taken",
+    )  # fmt: skip
 
-    def __init__(self, budget: Budget, begins: datetime, ends: datetime | None) -> None:
-        self.begins, self.ends, self.limit = begins, ends, budget.tokens
-        self.left = self.generation = self.taken = 0
-        self.drawn_at = self.refused_until = 0.0
+    def __init__(self, budget: Budget, now: datetime) -> None:
+        self.budget, self.limit = budget, budget.tokens
+        self.begins, ends = window(budget.per, now)
+        self.ends = None if ends is None else ends.timestamp()
+        self.left = self.low = self.generation = self.taken = 0
+        self.drawn_at = self.refused_until = self.refill_after = 0.0
+        self.leased_at = -REFUSED_SECONDS
+        self.calls = LEASED_CALLS[0]
+
+    def reset(self, now: float) -> float | None:
+        """Seconds until the period is over; None where it never is."""
+        return None if self.ends is None else max(0.0, self.ends - now)
 
 
 class _Waiting(NamedTuple):
@@ -86,6 +99,7 @@ class Spending:
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._outage: dict[str, int] = {}
         self._queue: list[_Waiting] = []
+        self._refills: dict[str, Budgets] = {}
         self._returned: list[tuple[tuple[str, str], datetime, int, int]] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -118,44 +132,43 @@ class Spending:
 
     def _at_once(self, key_id: str, budgets: Budgets) -> Decision | None:
         """The answer from memory, None where there is none. Holds the lock."""
-        accounts = [self._account(key_id, budget) for budget in budgets]
-        at = self._clock()
-        for budget, account in zip(budgets, accounts, strict=True):
-            if not account.left and account.refused_until > at:
-                _SPENT.inc()
-                return Spent(budget, self._reset(account))
-        held = min(self._hold, *(account.left for account in accounts))
+        now, at = self._now().timestamp(), self._clock()
+        held, accounts = self._hold, []
+        for budget in budgets:
+            account = self._account(key_id, budget, now)
+            if account.left < held:
+                held = account.left
+                if not held and account.refused_until > at:
+                    _SPENT.inc()
+                    return Spent(budget, account.reset(now))
+            accounts.append(account)
         if not held:
             return None
+        tightest, least = accounts[0], -1
         for account in accounts:
             account.left -= held
             account.drawn_at = at
-        tightest = min(range(len(budgets)), key=lambda index: self._remaining(accounts[index]))
-        account = accounts[tightest]
-        generation = min(account.generation for account in accounts)
-        left = self._remaining(account)
-        (_LOW_LEFT if left * _LOW < account.limit else _GRANTED).inc()
-        return Granted(held, generation, budgets[tightest], left, self._reset(account))
+            if account.left < account.low and account.refill_after <= at:
+                account.refill_after = at + _REFILL_SECONDS
+                self._refills[key_id] = budgets
+                self._wake.set()
+            remaining = account.limit - account.taken + account.left
+            if least < 0 or remaining < least:
+                tightest, least = account, max(0, remaining)
+        (_LOW_LEFT if least * _LOW < tightest.limit else _GRANTED).inc()
+        return Granted(held, accounts[0].generation, tightest.budget, least, tightest.reset(now))
 
-    def _account(self, key_id: str, budget: Budget) -> _Account:
-        """The account in its present period, generation and limit."""
-        now = self._now()
+    def _account(self, key_id: str, budget: Budget, now: float) -> _Account:
+        """The account in its present period, generation and limit. ``now`` is Unix seconds."""
         account = self._accounts.get((key_id, budget.per))
         if account is None or (account.ends is not None and now >= account.ends):
-            begins, ends = window(budget.per, now)
-            account = self._accounts[(key_id, budget.per)] = _Account(budget, begins, ends)
+            account = self._accounts[(key_id, budget.per)] = _Account(budget, datetime.fromtimestamp(now, UTC))
         if account.limit != budget.tokens:
-            account.limit, account.refused_until = budget.tokens, 0.0
-        if account.left and account.generation < generation_of(now):
+            account.budget, account.limit, account.refused_until = budget, budget.tokens, 0.0
+        if account.left and account.generation < now // GENERATION_SECONDS:
             self._returned.append(((key_id, budget.per), account.begins, account.left, account.generation))
             account.left = 0
         return account
-
-    def _remaining(self, account: _Account) -> int:
-        return max(0, account.limit - account.taken + account.left)
-
-    def _reset(self, account: _Account) -> float | None:
-        return None if account.ends is None else max(0.0, (account.ends - self._now()).total_seconds())
 
     def _run(self) -> None:
         while True:
@@ -163,8 +176,11 @@ class Spending:
             self._wake.clear()
             with self._lock:
                 queue, self._queue = self._queue, []
+                refills, self._refills = self._refills, {}
             for key_id in dict.fromkeys(item.key_id for item in queue):
                 self._serve(key_id, [item for item in queue if item.key_id == key_id])
+            for key_id, budgets in refills.items():
+                self._lease(key_id, budgets, 0)
             self._return_idle(everything=self._stopping)
             if self._stopping and not self._queue:
                 return
@@ -186,13 +202,13 @@ class Spending:
 
     def _lease(self, key_id: str, budgets: Budgets, calls: int) -> bool:
         """Lease for so many calls and some more. True where the store could not be asked."""
-        wanted = self._hold * (calls + LEASED_CALLS)
         try:
             for budget in budgets:
                 with self._lock:
-                    account = self._account(key_id, budget)
-                    if account.left:
+                    account = self._account(key_id, budget, self._now().timestamp())
+                    if account.left and (calls or account.left >= account.low):
                         continue
+                    wanted = self._hold * (calls + self._size(account))
                 given = self._bank.lease(key_id, budget, wanted, self._hold, self._now())
                 with self._lock:
                     account.left += given.tokens
@@ -209,6 +225,15 @@ class Spending:
             self._outage.pop(key_id, None)
         return False
 
+    def _size(self, account: _Account) -> int:
+        """For how many calls the next lease is: more for a key that uses them up, fewer for one that does not."""
+        at = self._clock()
+        quick = at - account.leased_at < 1.0
+        fewest, most = LEASED_CALLS
+        account.calls = min(most, account.calls * 2) if quick else max(fewest, account.calls // 2)
+        account.leased_at, account.low = at, account.calls * self._hold // 2
+        return account.calls
+
     def _outage_decision(self, item: _Waiting) -> Decision:
         """What is said while the store is down: so many calls of a key pass unheld, then none."""
         passed = self._outage.get(item.key_id, 0)
@@ -220,7 +245,7 @@ class Spending:
 
     def _return_idle(self, *, everything: bool) -> None:
         """Give back leases that nobody draws on; forget accounts of periods that are over."""
-        now, at = self._now(), self._clock()
+        now, at = self._now().timestamp(), self._clock()
         with self._lock:
             idle, self._returned = self._returned, []
             for place, account in list(self._accounts.items()):

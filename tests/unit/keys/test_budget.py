@@ -21,6 +21,7 @@ def test_one_budget_or_one_for_each_period() -> None:
 WRONG: list[tuple[Any, str]] = [
     ({}, "must be an object of tokens and per"),
     ({"tokens": 1, "per": "day", "tokns": 2}, "must be an object of tokens and per"),
+    ([], "must name at least one"),
     ("1000", "must be an object of tokens and per"),
     ({"tokens": 0, "per": "day"}, "tokens must be a whole number from 1 to"),
     ({"tokens": True, "per": "day"}, "tokens must be a whole number from 1 to"),
