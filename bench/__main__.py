@@ -16,7 +16,7 @@ import signal
 import time
 from types import FrameType
 
-from bench import load, models, outage, revocation, scale, throughput, usage
+from bench import gateway, load, models, outage, revocation, scale, throughput, usage
 from bench.machine import conditions
 
 SUITES = {
@@ -26,6 +26,7 @@ SUITES = {
     "outage": outage.run,
     "models": models.run,
     "usage": usage.run,
+    "gateway": gateway.run,
 }
 
 

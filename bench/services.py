@@ -40,12 +40,14 @@ def _environment(store: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def maas(store: str, *, workers: int = 1, tls: bool = False, **more: str) -> Iterator[Running]:
-    """The service, as it is served."""
+def maas(
+    store: str, *, workers: int = 1, tls: bool = False, manifests: Path | None = None, **more: str
+) -> Iterator[Running]:
+    """The service, as it is served; without ``manifests`` it lists nothing."""
     port = free_port()
     command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
-    with tempfile.TemporaryDirectory() as manifests:
-        command += ["--manifests", manifests, *(["--tls-self-signed"] if tls else [])]
+    with tempfile.TemporaryDirectory() as nothing:
+        command += ["--manifests", str(manifests or nothing), *(["--tls-self-signed"] if tls else [])]
         with _started(command, _environment(store, **more), port, "" if tls else "/health") as master:
             yield Running(port, master, "https" if tls else "http")
 
