@@ -8,6 +8,7 @@ from typing import Any
 from maas_api.access.decision import SubscriptionLabel
 from maas_api.errors import encode
 from maas_api.models.model import ModelEntry
+from maas_api.providers import ENDPOINTS, entry_for
 
 
 def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ()) -> bytes:
@@ -24,6 +25,9 @@ def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ())
     }
     if entry.url:
         shape["url"] = entry.url
+    shape |= limits(entry)
+    if endpoints := supported_endpoints(entry):
+        shape["supported_endpoints"] = endpoints
     if details := _details(entry):
         shape["modelDetails"] = details
     if entry.aliases and not entry.external:  # at a provider nothing turns an alias into the name it knows
@@ -55,8 +59,9 @@ def _details(entry: ModelEntry) -> dict[str, Any]:
 
 
 def anthropic(entry: ModelEntry) -> bytes:
-    """The entry as Anthropic's Models API shows one."""
+    """The entry as Anthropic's Models API shows one: there ``max_tokens`` is the longest answer."""
     created = datetime.fromtimestamp(entry.created, UTC)
+    known = limits(entry)
     return encode(
         {
             "type": "model",
@@ -64,9 +69,62 @@ def anthropic(entry: ModelEntry) -> bytes:
             "display_name": entry.details.display_name or entry.id,
             "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "lifecycle": "active",
-            "max_input_tokens": tokens(entry.details.context_window),
+            "max_input_tokens": known.get("max_input_tokens"),
+            "max_tokens": known.get("max_output_tokens"),
         }
     )
+
+
+def model_info(entry: ModelEntry) -> bytes:
+    """The entry as LiteLLM's proxy shows one at ``/v1/model/info``, which coding agents read for a model's limits.
+
+    There ``max_tokens`` is the longest answer. Prices are not ours to tell, so there are none.
+    """
+    known = limits(entry)
+    capabilities = {item.lower().replace("-", "_").replace(" ", "_") for item in entry.details.capabilities}
+    info: dict[str, Any] = {
+        "id": entry.id,
+        "db_model": False,
+        "key": entry.called,
+        "litellm_provider": entry.owned_by,
+        "max_tokens": known.get("max_output_tokens"),
+        "max_input_tokens": known.get("max_input_tokens"),
+        "max_output_tokens": known.get("max_output_tokens"),
+        "supported_endpoints": supported_endpoints(entry),
+    }
+    info |= {f"supports_{what}": True for what, names in _SUPPORTED.items() if names & capabilities}
+    return encode({"model_name": entry.called, "litellm_params": {"model": entry.called}, "model_info": info})
+
+
+_SUPPORTED = {
+    "vision": {"vision", "image", "images", "image_input"},
+    "function_calling": {"tools", "tool_use", "tool_calling", "function_calling"},
+    "reasoning": {"reasoning", "thinking"},
+    "prompt_caching": {"prompt_caching", "caching"},
+}
+"""LiteLLM's word for an ability -> the words for it in ``capabilities``."""
+
+
+def limits(entry: ModelEntry) -> dict[str, int]:
+    """The model's numbers of tokens as clients call them: OpenRouter's ``context_length``, vLLM's ``max_model_len``,
+    and LiteLLM's two. Only what is known; where no other bound is told, an input may fill the context."""
+    details = entry.details
+    context, longest = tokens(details.context_window), tokens(details.max_output_tokens)
+    told = {
+        "context_length": context,
+        "max_model_len": context,
+        "max_input_tokens": tokens(details.max_input_tokens) or context,
+        "max_output_tokens": longest,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def supported_endpoints(entry: ModelEntry) -> list[str]:
+    """The endpoints at the gateway's root at which the model can be called: those its provider speaks, or, of a server
+    in the cluster, all; it says itself what it does not do. Empty for a model that has no way there."""
+    if not entry.provider and entry.local is None:
+        return []
+    return [f"/v1/{name}" for name in (entry_for(entry.provider).endpoints if entry.provider else ENDPOINTS)]
 
 
 def tokens(window: str) -> int | None:

@@ -25,6 +25,8 @@ from maas_api.providers import entry_for
 from maas_api.wire import JSON, Reply, Request, RouteTable
 
 PATH = "/v1/models"
+INFO = "/v1/model/info"
+"""Where LiteLLM's proxy tells the models' limits; Roo and Cline ask there."""
 PROVIDER = "X-MaaS-Provider"
 """Set by a gateway where a provider's own list is asked for: only that provider's models, in its dialect."""
 
@@ -48,6 +50,7 @@ class Listing:
     def register(self, routes: RouteTable) -> None:
         """Add both routes. Ids contain slashes, so everything below the collection is one prefix."""
         routes.add("GET", PATH, self.collection)
+        routes.add("GET", INFO, self.info)
         routes.add_prefix(PATH + "/", self.single)
 
     def collection(self, request: Request) -> Reply:
@@ -59,6 +62,14 @@ class Listing:
         except ApiError as fault:
             return fault.reply()
         return self._answer(request, view.body, view.etag)
+
+    def info(self, request: Request) -> Reply:
+        """``GET /v1/model/info``: the same models in LiteLLM's shape."""
+        try:
+            view = self._view(request)
+        except ApiError as fault:
+            return fault.reply()
+        return self._answer(request, *view.info())
 
     def single(self, request: Request) -> Reply:
         """``GET /v1/models/{id}``: the whole rest of the path is the id, slashes included; an alias finds it too."""

@@ -15,13 +15,16 @@ REFERENCES = "maasmodelrefs"
 
 
 class Details(NamedTuple):
-    """``modelDetails`` on the wire; empty fields are left out."""
+    """What describes a model: ``modelDetails`` on the wire, and its numbers of tokens, as ``128000`` or ``128k``. Empty
+    fields are left out."""
 
     genai_use_case: str = ""
     description: str = ""
     display_name: str = ""
     context_window: str = ""
     capabilities: tuple[str, ...] = ()
+    max_input_tokens: str = ""
+    max_output_tokens: str = ""
 
 
 NO_DETAILS = Details()

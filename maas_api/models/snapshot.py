@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from maas_api.access.decision import PUBLIC, Grants, Scope, ScopeGrants, closed
-from maas_api.models.encoding import openai
+from maas_api.models.encoding import model_info, openai
 from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
 from maas_api.models.pages import page
 
@@ -61,13 +61,22 @@ def _id(row: Row) -> str:
 class View:
     """What callers of one scope see: rows in order."""
 
-    __slots__ = ("_pages", "body", "etag", "rows")
+    __slots__ = ("_info", "_pages", "body", "etag", "rows")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.body = b'{"object":"list","data":[' + b",".join([row.fragment for row in rows]) + b"]}"
         self.etag = strong_etag(self.body)
         self._pages: dict[str, tuple[bytes, bytes]] = {}
+        self._info: tuple[bytes, bytes] | None = None
+
+    def info(self) -> tuple[bytes, bytes]:
+        """All of it in LiteLLM's shape, and its tag, encoded once. Of several rows with one id the first stands."""
+        if self._info is None:
+            entries = (next(same).entry for _, same in groupby(self.rows, key=_id))
+            body = b'{"data":[' + b",".join([model_info(entry) for entry in entries]) + b"]}"
+            self._info = body, strong_etag(body)
+        return self._info
 
     def page(self, query: str) -> tuple[bytes, bytes]:
         """A page in Anthropic's shape and its tag, encoded once per query. Raises ApiError 400 (see ``page``)."""

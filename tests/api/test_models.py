@@ -14,6 +14,7 @@ import pytest
 
 from maas_api.app import build
 from maas_api.config import load
+from maas_api.providers import ENDPOINTS
 from tests.support import contract
 from tests.support.serving import serving
 from tests.support.wait import until
@@ -72,12 +73,27 @@ def test_the_examples_are_three_models_of_three_owners(client: httpx.Client) -> 
         "owned_by": "llm",
         "ready": True,
         "url": "https://maas.example.com/llm/facebook-opt-125m-simulated",
+        "supported_endpoints": [f"/v1/{name}" for name in ENDPOINTS],
         "modelDetails": {
             "genaiUseCase": "chat",
             "description": "A small language model for trying out the gateway",
             "displayName": "OPT 125M (simulated)",
         },
     }
+
+
+def test_agents_read_the_limits_in_litellms_shape(client: httpx.Client) -> None:
+    answer = client.get("/v1/model/info")
+    contract.check("GET", "/v1/model/info", 200, answer.json())
+    told = {item["model_name"]: (item["litellm_params"], item["model_info"]) for item in answer.json()["data"]}
+    assert list(told) == ["claude-sonnet-4-20250514", "facebook/opt-125m", "gpt-4o-mini"]
+    params, info = told["gpt-4o-mini"]
+    assert params == {"model": "gpt-4o-mini"}
+    assert (info["max_input_tokens"], info["litellm_provider"]) == (128000, "openai")
+    assert client.get("/v1/model/info", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    limited = client.get("/v1/model/info", headers={"X-MaaS-Models": '["gpt-*"]'})
+    assert [item["model_name"] for item in limited.json()["data"]] == ["gpt-4o-mini"]
+    assert httpx.get(client.base_url.join("/v1/model/info")).status_code == 401
 
 
 def test_a_listing_may_be_kept_but_not_used_unasked(client: httpx.Client) -> None:

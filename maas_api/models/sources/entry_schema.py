@@ -130,6 +130,8 @@ class EntrySchema(Schema):
     display_name = Text(data_key="displayName")
     description = Text()
     context_window = Window(data_key="contextWindow")
+    max_input_tokens = Window(data_key="maxInputTokens")
+    max_output_tokens = Window(data_key="maxOutputTokens")
     capabilities = _names()
     genai_use_case = Text(data_key="genaiUseCase")
     groups = _names(required_one="must name at least one group; leave the field out to show the model to everyone")

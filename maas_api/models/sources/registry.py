@@ -133,6 +133,8 @@ def _entry(
         loaded.get("display_name", ""),
         loaded.get("context_window", ""),
         tuple(loaded.get("capabilities", ())),
+        loaded.get("max_input_tokens", ""),
+        loaded.get("max_output_tokens", ""),
     )
     entry = ModelEntry(
         id=loaded["id"],
