@@ -16,11 +16,12 @@ import signal
 import time
 from types import FrameType
 
-from bench import gateway, load, models, outage, revocation, scale, throughput, usage
+from bench import authorizer, gateway, load, models, outage, revocation, scale, throughput, usage
 from bench.machine import conditions
 
 SUITES = {
     "throughput": throughput.run,
+    "authorizer": authorizer.run,
     "scale": scale.run,
     "revocation": revocation.run,
     "outage": outage.run,

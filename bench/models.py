@@ -25,6 +25,7 @@ from bench.machine import free_port, percentile, rss, wait_for, workers_of
 from maas_api.access.caller import Access
 from maas_api.errors import encode
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
+from maas_api.models.calls import Calls
 from maas_api.models.catalog import Catalog
 from maas_api.models.encoding import openai
 from maas_api.models.listing import Listing
@@ -52,7 +53,7 @@ def listing(count: int = 1000) -> None:
     store.replace([model(number) for number in range(count)])
     entries = catalog.build().entries
     shapes = [json.loads(openai(entry)) for entry in entries]
-    routes = Listing(catalog, Access())
+    routes = Listing(Calls(catalog, Access()))
     headers = [(name.lower().encode(), value.encode()) for name, value in CALLER.items()]
     plain = Request("GET", "/v1/models", "/v1/models", headers, b"")
     first = routes.collection(plain)

@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -176,13 +177,23 @@ def _allowed(caller: Caller, credential: str, passed: Passed = NOTHING_RUN, budg
 
     ``credential``: what maas-api's own endpoints are shown of it; "" where a model answers, which is shown none.
     """
+    return _yes(caller, credential, passed.route, budgets) if credential else _to_model(caller, passed.route, budgets)
+
+
+@lru_cache(maxsize=4096)
+def _to_model(caller: Caller, route: str, budgets: Budgets) -> Reply:
+    """The same callers call again and again: their answer is put together once. It holds no credential."""
+    return _yes(caller, "", route, budgets)
+
+
+def _yes(caller: Caller, credential: str, route: str, budgets: Budgets) -> Reply:
     said = {
         headers.USERNAME: caller.who.username,
         headers.GROUP: json.dumps(caller.who.groups),  # ASCII: anything else is escaped
         headers.SUBSCRIPTION: caller.subscription,
         headers.MODELS: "" if caller.models is None else json.dumps(caller.models),
         headers.BUDGET: ", ".join(map(str, budgets)),
-        ROUTE_HEADER: passed.route,
+        ROUTE_HEADER: route,
     }
     for name in (headers.USERNAME, headers.SUBSCRIPTION):
         if not _fits_a_header(said[name]):

@@ -9,12 +9,12 @@ API_PATHS = ("/v1/models", "/v1/api-keys", "/v1/key", "/v1/subscriptions", "/v1/
 PREFIXED_API = "/maas-api/v1/"
 """The same by the platform's own prefix."""
 
+_BELOW = ("/maas-api/", *(f"{root}/" for root in API_PATHS))
+
 
 def is_api(path: str) -> bool:
     """Whether a path leads to maas-api's own endpoints, not to a model."""
-    if path.startswith("/maas-api/"):
-        return True
-    return any(path == root or path.startswith(f"{root}/") for root in API_PATHS)
+    return path.startswith(_BELOW) or path in API_PATHS
 
 
 def listed_provider(method: str, path: str) -> str:

@@ -79,6 +79,7 @@ class Shelf:
             self._problems.all if unique else (*self._problems.all, *self._duplicates()),
             self._omissions.all,
             plain=unique and not self._restricted,
+            unique=unique,
             by_prefix=self._published,
             by_other_name=self._names,
         )
