@@ -121,6 +121,11 @@ def gateway() -> None:
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port. [default: the callback's]")
 @click.option(
+    "--one-url",
+    is_flag=True,
+    help="Let every model be called at the gateway's root too, by its name in the body. On Kuadrant, a provider's.",
+)
+@click.option(
     "--open-path",
     "open_paths",
     multiple=True,

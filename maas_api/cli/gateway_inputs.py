@@ -53,6 +53,7 @@ def options(values: Mapping[str, Any]) -> Options:
         service=values["service"],
         port=values["port"],
         open_paths=_opened(values["open_paths"]),
+        one_url=values["one_url"],
     )
 
 

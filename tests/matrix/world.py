@@ -1,4 +1,4 @@
-"""The gateways of the matrix: the real service on manifests, Envoy as the laptop runs it, and as Istio would."""
+"""The gateways of the matrix: the real service, and Envoy as the laptop runs it, as Istio would, and with Kuadrant."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from maas_api.demo.simulators.server import Simulator
 from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import provider_secret
 from maas_api.gateway.process import EnvoyProcess
-from tests.integration.gateway.test_rendered_resources import Site, applied
 from tests.matrix.rows import CALLERS, CLAUDE, MINI, OPT, PLACE, STAFF_ONLY, Row
 from tests.support.kubernetes import ROOT
+from tests.support.rendered import Site, applied
 from tests.support.serving import serving
 from tests.support.wait import until
 from tests.unit.subscriptions.objects import policy, reference, subscription
@@ -84,7 +84,6 @@ def world(folder: Path) -> Iterator[World]:
             process.put_secret(provider_secret(name), key)
         process.start(_plan(service, local, simulators, ca_file))
         native = stack.enter_context(_client(process.address.port))
-        (folder / "istio").mkdir()
         site = Site(
             simulators=simulators,
             provider_keys=keys,
@@ -95,8 +94,11 @@ def world(folder: Path) -> Iterator[World]:
             ca_file=ca_file,
             local=native,
         )
-        istio = stack.enter_context(applied("istio", site, folder / "istio", stack, authorizer_up=True))
-        gateways = {"native": native, "istio": stack.enter_context(_client(istio.address.port))}
+        gateways = {"native": native}
+        for mode in ("istio", "kuadrant"):
+            (folder / mode).mkdir()
+            running = stack.enter_context(applied(mode, site, folder / mode, stack, authorizer_up=True))
+            gateways[mode] = stack.enter_context(_client(running.address.port))
         yield World(gateways, {name: credentials[name] for name in CALLERS}, {**simulators, "local": local})
 
 

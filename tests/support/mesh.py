@@ -8,16 +8,15 @@ CUSTOM) or whatever answers for Kuadrant (AuthPolicy).
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.mesh_routes import EXT_AUTHZ, TYPE, backends, of_kind, routes
+
 Json = dict[str, Any]
 
-TYPE = "type.googleapis.com/"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-EXT_AUTHZ = "envoy.filters.http.ext_authz"
 
 
 class Authorizer(NamedTuple):
@@ -50,10 +49,10 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
         "normalize_path": True,
         "route_config": {
             "name": "http.80",
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(_routes(manifests))}],
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes(manifests))}],
         },
         "http_filters": [
-            *_first_filters(manifests),
+            *_filters(manifests, "INSERT_FIRST"),
             {
                 "name": EXT_AUTHZ,
                 "typed_config": {
@@ -62,6 +61,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
                     **mesh.authorizer.settings,
                 },
             },
+            *_filters(manifests, "INSERT_BEFORE"),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": f"{TYPE}envoy.extensions.filters.http.router.v3.Router"},
@@ -91,11 +91,6 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
     }
 
 
-def of_kind(manifests: Sequence[Json], kind: str) -> list[Json]:
-    """The manifests of a kind."""
-    return [item for item in manifests if item["kind"] == kind]
-
-
 def _clusters(manifests: Sequence[Json], mesh: Mesh) -> Iterator[Json]:
     rules = {
         item["spec"]["host"]: item["spec"]["trafficPolicy"]["tls"] for item in of_kind(manifests, "DestinationRule")
@@ -112,12 +107,12 @@ def _clusters(manifests: Sequence[Json], mesh: Mesh) -> Iterator[Json]:
 
 def _in_the_cluster(manifests: Sequence[Json]) -> set[str]:
     """The clusters of Services that are not among the resources: maas-api's."""
-    clusters = _backends(manifests)
+    clusters = backends(manifests)
     names = {
         clusters(backend, item["metadata"]["namespace"])
         for item in of_kind(manifests, "HTTPRoute")
         for rule in item["spec"]["rules"]
-        for backend in rule["backendRefs"]
+        for backend in rule.get("backendRefs", ())
     }
     return {name for name in names if name.endswith(".svc.cluster.local")}
 
@@ -163,9 +158,14 @@ def _patched(cluster: Json, manifests: Sequence[Json]) -> Json:
     return found
 
 
-def _first_filters(manifests: Sequence[Json]) -> list[Json]:
-    """Filters that come before all others, of Istio's and of Kuadrant's."""
-    return [patch["patch"]["value"] for patch in _patches(manifests, "HTTP_FILTER", "INSERT_FIRST")]
+def _filters(manifests: Sequence[Json], operation: str) -> list[Json]:
+    """Filters that come before all others, of Istio's and of Kuadrant's, or (INSERT_BEFORE) right before the router."""
+    found = []
+    for patch in _patches(manifests, "HTTP_FILTER", operation):
+        inner = patch["match"]["listener"]["filterChain"]["filter"].get("subFilter")
+        assert inner == (None if operation == "INSERT_FIRST" else {"name": "envoy.filters.http.router"}), inner
+        found.append(patch["patch"]["value"])
+    return found
 
 
 def _listener(manifests: Sequence[Json]) -> Json:
@@ -179,123 +179,10 @@ def _listener(manifests: Sequence[Json]) -> Json:
 def _patches(manifests: Sequence[Json], place: str, operation: str) -> Iterator[Json]:
     for item in of_kind(manifests, "EnvoyFilter"):
         for patch in item["spec"]["configPatches"]:
-            if patch["applyTo"] == place:
-                assert patch["patch"]["operation"] == operation, "this stand-in knows no other"
+            known = {"CLUSTER": ["MERGE"], "LISTENER": ["MERGE"], "HTTP_FILTER": ["INSERT_FIRST", "INSERT_BEFORE"]}
+            assert patch["patch"]["operation"] in known[patch["applyTo"]], "this stand-in knows no other"
+            if (patch["applyTo"], patch["patch"]["operation"]) == (place, operation):
                 yield patch
-
-
-def _routes(manifests: Sequence[Json]) -> Iterator[Json]:
-    """Every match as a route, the more specific first (Gateway API, HTTPRouteRule): an exact path, then the longer
-    prefix, then one with a method, then more headers; then the order of the rules."""
-    clusters = _backends(manifests)
-    found = [
-        (item, rule, match)
-        for item in of_kind(manifests, "HTTPRoute")
-        for rule in item["spec"]["rules"]
-        for match in rule["matches"]
-    ]
-    for item, rule, match in sorted(found, key=lambda one: _rank(one[2])):
-        yield _route(item, rule, match, clusters, asked=_is_asked(item, match, manifests))
-
-
-def _rank(match: Json) -> tuple[bool, int, bool, int]:
-    path = match["path"]
-    return (
-        path["type"] != "Exact",
-        -len(path["value"]),
-        "method" not in match,
-        -len(match.get("headers", ())),
-    )
-
-
-def _backends(manifests: Sequence[Json]) -> Callable[[Json, str], str]:
-    """(backendRef, the route's namespace) -> its cluster: an ExternalName's is that of the host behind it."""
-    aliases = {item["metadata"]["name"]: item["spec"]["externalName"] for item in of_kind(manifests, "Service")}
-
-    def cluster(backend: Json, namespace: str) -> str:
-        host = aliases.get(backend["name"]) or f"{backend['name']}.{namespace}.svc.cluster.local"
-        return f"outbound|{backend['port']}||{host}"
-
-    return cluster
-
-
-def _matched(match: Json) -> Json:
-    path = match["path"]
-    found: Json = {"path" if path["type"] == "Exact" else "path_separated_prefix": path["value"]}
-    headers = [
-        {
-            "name": header["name"],
-            "string_match": {"exact": header["value"]}
-            if header.get("type", "Exact") == "Exact"
-            else {"safe_regex": {"regex": header["value"]}},
-        }
-        for header in match.get("headers", ())
-    ]
-    if "method" in match:
-        headers.append({"name": ":method", "string_match": {"exact": match["method"]}})
-    return {**found, "headers": headers}
-
-
-def _route(item: Json, rule: Json, match: Json, clusters: Callable[[Json, str], str], *, asked: bool) -> Json:
-    (backend,) = rule["backendRefs"]
-    action: Json = {
-        "cluster": clusters(backend, item["metadata"]["namespace"]),
-        "timeout": rule.get("timeouts", {"request": "15s"})["request"],
-    }
-    route: Json = {"match": _matched(match), "route": action}
-    for one in rule["filters"]:
-        if one["type"] == "URLRewrite":
-            if "hostname" in one["urlRewrite"]:
-                action["host_rewrite_literal"] = one["urlRewrite"]["hostname"]
-            action["regex_rewrite"] = _rewrite(match["path"]["value"], one["urlRewrite"]["path"])
-        elif one["type"] == "RequestHeaderModifier":
-            modifier = one["requestHeaderModifier"]
-            route["request_headers_to_remove"] = modifier.get("remove", [])
-            route["request_headers_to_add"] = [
-                {
-                    "header": {"key": header["name"], "value": header["value"]},
-                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                }
-                for header in modifier.get("set", ())
-            ]
-        else:
-            route["response_headers_to_remove"] = one["responseHeaderModifier"]["remove"]
-    if not asked:
-        disabled = {"@type": f"{TYPE}envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
-        route["typed_per_filter_config"] = {EXT_AUTHZ: disabled}
-    return route
-
-
-def _rewrite(matched: str, path: Json) -> Json:
-    if path["type"] == "ReplaceFullPath":
-        return {"pattern": {"regex": "/.*"}, "substitution": path["replaceFullPath"]}
-    replacement = path["replacePrefixMatch"].rstrip("/")
-    # What follows the prefix stays, its slash included.
-    return {"pattern": {"regex": f"^{re.escape(matched)}(/?)"}, "substitution": f"{replacement}\\1"}
-
-
-def _is_asked(route: Json, match: Json, manifests: Sequence[Json]) -> bool:
-    """Whether a policy covers everything that this match lets through."""
-    for item in of_kind(manifests, "AuthPolicy"):
-        same = item["metadata"]["namespace"] == route["metadata"]["namespace"]
-        if same and item["spec"]["targetRef"]["name"] == route["metadata"]["name"]:
-            return True
-    for item in of_kind(manifests, "AuthorizationPolicy"):
-        paths = [path for rule in item["spec"]["rules"] for to in rule["to"] for path in to["operation"]["paths"]]
-        if item["spec"]["action"] == "CUSTOM" and all(any(map(_fits(one), paths)) for one in _let_through(match)):
-            return True
-    return False
-
-
-def _let_through(match: Json) -> list[str]:
-    """Paths that stand for all that a match lets through."""
-    path = match["path"]
-    return [path["value"]] if path["type"] == "Exact" else [path["value"], f"{path['value']}/below"]
-
-
-def _fits(path: str) -> Callable[[str], bool]:
-    """Whether a policy's pattern, which may end in a star, fits a path."""
-    return lambda pattern: path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
 
 
 def _with_files(value: Any, file: Callable[[str], str]) -> Any:

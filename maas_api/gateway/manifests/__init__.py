@@ -18,6 +18,7 @@ from maas_api.gateway.manifests.istio import (
     mesh_values,
     provider_key,
 )
+from maas_api.gateway.manifests.oneurl import one_url
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     KEYS_FOLDER,
@@ -77,6 +78,8 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
         raise OptionError(f"open-path: {unknown[0]!r} is of a provider that is not rendered here")
     ordered = sorted(targets, key=lambda target: target.provider.name)
     shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
+    if options.one_url:
+        shared += one_url(options, ordered)
     return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]
 
 

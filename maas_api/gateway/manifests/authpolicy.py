@@ -71,12 +71,11 @@ questions share an answer."""
 
 def auth_policy(options: Options, target: Target, key: str | None = None) -> Manifest:
     """The policy on the provider's route. ``key`` is the provider's own, written out: only where asked for."""
-    user_id = {"selector": f"{ANSWER}.username"}
-    success: Manifest = {"filters": {"identity": {"json": {"properties": {"userid": user_id}}}}}
+    success = exported_user()
     if key is not None:
         header, prefix = target.provider.credential_header, target.provider.credential_prefix
         success["headers"] = {header: {"plain": {"expression": json.dumps(prefix + key)}}}
-    rules = caller_rules(options, about_the_call=True)
+    rules = call_rules(options)
     rules["response"]["success"] = success
     spec = {"targetRef": on_route(target), "rules": rules}
     policy = resource("kuadrant.io/v1", "AuthPolicy", f"{route_name(target)}-auth", options, target, spec=spec)
@@ -84,13 +83,31 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
     return policy
 
 
-def caller_rules(options: Options, *, about_the_call: bool = False) -> Manifest:
-    """Who may pass, on any route: whose credential the callback calls valid, and who forges no identity. Where a route
-    leads to models the callback must allow the call, too."""
-    predicate = f"{_ALLOWED if about_the_call else _VALID} && {_NO_FORGED_IDENTITY} && {_KEY_WHERE_IT_BELONGS}"
+def exported_user() -> Manifest:
+    """Part of a success: the caller's name, by which tokens are counted."""
+    user_id = {"selector": f"{ANSWER}.username"}
+    return {"filters": {"identity": {"json": {"properties": {"userid": user_id}}}}}
+
+
+def caller_rules(options: Options) -> Manifest:
+    """Who may pass to maas-api itself: whose credential the callback calls valid, and who forges no identity."""
+    return _rules(_callback(options), _VALID, _quoted(_NOT_PERMITTED))
+
+
+def call_rules(options: Options, more: str = "", otherwise: str = "") -> Manifest:
+    """Who may call models: the same, and the callback must allow the call. ``more`` is what its answer must be beside
+    that, ``otherwise`` what a caller is told who fails by it."""
+    message = _quoted(_error("permission_error", "not_permitted", otherwise) if otherwise else _NOT_PERMITTED)
+    allowed = f"{_ALLOWED} && {more}" if more else _ALLOWED
+    return _rules(_callback(options, CALL), allowed, f"(has({ANSWER}.refusal) ? {ANSWER}.refusal : {message})")
+
+
+def _rules(callback: Manifest, predicate: str, refused: str) -> Manifest:
+    """``predicate``: what must hold of the callback's answer. ``refused``: what a known caller is told who fails."""
+    predicate = f"{predicate} && {_NO_FORGED_IDENTITY} && {_KEY_WHERE_IT_BELONGS}"
     return {
         "authentication": _authentication(),
-        "metadata": {CALLBACK: _callback(options, about_the_call)},
+        "metadata": {CALLBACK: callback},
         "authorization": {"may-pass": {"patternMatching": {"patterns": [{"predicate": predicate}]}}},
         "response": {
             "unauthenticated": _refusal({"content-type": {"value": "application/json"}}, {"value": _NO_CREDENTIAL}),
@@ -101,7 +118,7 @@ def caller_rules(options: Options, *, about_the_call: bool = False) -> Manifest:
                     "x-should-retry": {"expression": f'{_ANSWERED} ? "false" : "true"'},
                 },
                 {
-                    "expression": f"{_ANSWERED} ? ({ANSWER}.valid == true ? {_refused(about_the_call)} : "
+                    "expression": f"{_ANSWERED} ? ({ANSWER}.valid == true ? {refused} : "
                     f"{_quoted(_BAD_CREDENTIAL)}) : {_quoted(_NOT_CHECKED)}"
                 },
             ),
@@ -131,14 +148,7 @@ def _authentication() -> Manifest:
     return rules
 
 
-def _refused(about_the_call: bool) -> str:
-    """What a caller is told whose credential is good: the callback's own words where it has any."""
-    if not about_the_call:
-        return _quoted(_NOT_PERMITTED)
-    return f"(has({ANSWER}.refusal) ? {ANSWER}.refusal : {_quoted(_NOT_PERMITTED)})"
-
-
-def _callback(options: Options, about_the_call: bool) -> Manifest:
+def _callback(options: Options, call: Manifest | None = None) -> Manifest:
     """The question is the Go service's, which reads ``key`` and knows no tokens. The audiences that a platform token
     must be for are in the URL: by them this service knows that one may be asked about."""
     audiences = urlencode([("audience", audience) for audience in options.token_audiences])
@@ -146,7 +156,7 @@ def _callback(options: Options, about_the_call: bool) -> Manifest:
         "url": f"{options.callback_url}?{audiences}",
         "method": "POST",
         "contentType": "application/json",
-        "bodyParameters": {"key": {"selector": CREDENTIAL}, **(CALL if about_the_call else {})},
+        "bodyParameters": {"key": {"selector": CREDENTIAL}, **(call or {})},
     }
     if options.internal_secret is not None:
         http["sharedSecretRef"] = {"name": options.internal_secret.name, "key": options.internal_secret.key}
@@ -155,7 +165,7 @@ def _callback(options: Options, about_the_call: bool) -> Manifest:
     seconds = options.cache_seconds
     if seconds:
         # Curly braces make a selector a template: several values without the cost of an expression.
-        by = " ".join(f"{{{selector}}}" for selector in _ANSWERED_FOR) if about_the_call else CREDENTIAL
+        by = " ".join(f"{{{selector}}}" for selector in _ANSWERED_FOR) if call else CREDENTIAL
         callback["cache"] = {"key": {"selector": by}, "ttl": seconds}
     return callback
 

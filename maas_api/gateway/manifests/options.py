@@ -82,6 +82,14 @@ class Options:
     open_paths: tuple[OpenedPath, ...] = ()
     """What of the providers' accounts is open beside models. The service must be told the same."""
 
+    one_url: bool = False
+    """Whether every model is called at the gateway's root, too."""
+
+    @property
+    def limits_at_root(self) -> tuple[TokenLimit, ...]:
+        """Kuadrant's limits at the root, where OpenAI's usage alone is counted as well."""
+        return USUAL_LIMITS if self.token_limits is None else self.token_limits
+
     @property
     def api(self) -> Api:
         """Where a provider's list of models is answered. Raises OptionError for a name that is no Service's."""
@@ -121,6 +129,8 @@ class Options:
             raise OptionError(f"provider-keys: must be secret or literal, got {self.provider_keys!r}")
         if self.provider_keys == "literal" and self.auth != "kuadrant":
             raise OptionError("provider-keys: literal is for Kuadrant's AuthPolicy; Istio reads keys from the Secret")
+        if self.provider_keys == "literal" and self.one_url:
+            raise OptionError("one-url: a policy at the root cannot tell whose key to put in; keep them in the Secret")
         if self.auth == "istio" and self.cache is not None:
             raise OptionError("cache: is Authorino's; with --auth istio the gateway asks at every request")
         if self.auth == "istio" and self.token_limits:

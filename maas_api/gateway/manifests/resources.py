@@ -51,3 +51,15 @@ def on_route(target: Target) -> Manifest:
 def on_gateway(options: Options) -> list[Manifest]:
     """An Istio resource's reference to the gateway."""
     return [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": options.gateway}]
+
+
+def parents(options: Options) -> list[Manifest]:
+    """A route's reference to the gateway."""
+    return [
+        {
+            "group": "gateway.networking.k8s.io",
+            "kind": "Gateway",
+            "name": options.gateway,
+            "namespace": options.gateway_namespace,
+        }
+    ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from maas_api.access.named import HEADERS
 from maas_api.gateway.envoy.routes import PROVIDER_HEADER
 from maas_api.gateway.manifests.options import OptionError, Options, Target
-from maas_api.gateway.manifests.resources import Manifest, listing_name, resource, route_name, service_name
+from maas_api.gateway.manifests.resources import Manifest, listing_name, parents, resource, route_name, service_name
 from maas_api.providers import CREDENTIAL_HEADERS
 
 MAX_RULES = 16
@@ -85,7 +85,7 @@ def http_route(options: Options, target: Target) -> Manifest:
         rules.append(_rule(options, target, way, {}, set_headers=defaults))
     if len(rules) > MAX_RULES:
         raise OptionError(f"open-path: {provider.name} has {len(rules)} rules, and a route holds {MAX_RULES}")
-    spec = {"parentRefs": _parents(options), "rules": rules}
+    spec = {"parentRefs": parents(options), "rules": rules}
     return resource("gateway.networking.k8s.io/v1", "HTTPRoute", route_name(target), options, target, spec=spec)
 
 
@@ -107,22 +107,11 @@ def listing_route(options: Options, target: Target) -> Manifest:
         {"matches": [{"method": method, "path": path}], "filters": filters, "backendRefs": to}
         for method in ("GET", "HEAD")
     ]
-    spec = {"parentRefs": _parents(options), "rules": rules}
+    spec = {"parentRefs": parents(options), "rules": rules}
     name = listing_name(target)
     route = resource("gateway.networking.k8s.io/v1", "HTTPRoute", name, options, target, spec=spec)
     route["metadata"]["namespace"] = api.namespace
     return route
-
-
-def _parents(options: Options) -> list[Manifest]:
-    return [
-        {
-            "group": "gateway.networking.k8s.io",
-            "kind": "Gateway",
-            "name": options.gateway,
-            "namespace": options.gateway_namespace,
-        }
-    ]
 
 
 class _Way(NamedTuple):

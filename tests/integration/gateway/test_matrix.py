@@ -10,7 +10,7 @@ from tests.matrix.rows import CALLERS, Row, rows
 from tests.matrix.world import World
 from tests.matrix.world import world as running
 
-GATEWAYS = ("native", "istio")
+GATEWAYS = ("native", "istio", "kuadrant")
 CELLS = [(gateway, row) for gateway in GATEWAYS for row in rows() if row.at(gateway) is not None]
 
 

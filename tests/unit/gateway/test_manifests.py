@@ -18,60 +18,17 @@ from maas_api.gateway import authorizer, envoy
 from maas_api.gateway.manifests import (
     OptionError,
     Options,
-    SecretKey,
     Target,
     TokenLimit,
     mesh_values,
     render,
     to_yaml,
 )
-from maas_api.providers import CREDENTIAL_HEADERS, MAX_NAME, PROVIDERS, provider
+from maas_api.providers import CREDENTIAL_HEADERS
 from tests.support.kubernetes import ROOT, complaints
+from tests.support.manifests import OPTIONS, TARGETS, of_kind, options_for, rendered
 
 GOLDEN = ROOT / "tests" / "golden" / "gateway"
-
-OPTIONS = {
-    "kuadrant": Options(),
-    "kuadrant-strict": Options(
-        namespace="models",
-        gateway="edge",
-        gateway_namespace="edge",
-        callback_url="https://maas-api.maas-api.svc:8443/internal/v1/api-keys/validate",
-        token_audiences=("a", "b"),
-        cache="off",
-        token_limits=(TokenLimit(1000, "1m"), TokenLimit(100_000, "24h")),
-        internal_secret=SecretKey("maas-internal", "secret"),
-        request_timeout="300s",
-    ),
-    "kuadrant-unlimited": Options(cache="long", token_limits=()),
-    "kuadrant-literal": Options(provider_keys="literal"),
-    "istio": Options(auth="istio", namespace="models", gateway_namespace="istio-ingress"),
-}
-
-
-def target(name: str, **more: Any) -> Target:
-    return Target(provider=provider(name, host="" if PROVIDERS[name].host else f"{name}.example.com"), **more)
-
-
-TARGETS = {
-    **{name: target(name) for name in PROVIDERS},
-    "own server, private CA": target("vllm", ca="/etc/maas/ca/vllm.pem"),
-    "own server, in clear": Target(provider=provider("vllm", host="vllm.models.svc", port=8000), tls=False),
-    "the longest name": Target(provider=provider("p" * MAX_NAME, host="llm.example.com")),
-    "another port": Target(provider=provider("mistral", host="api.mistral.ai", port=8443)),
-}
-
-
-def options_for(name: str, *targets: Target) -> Options:
-    """The options, without limits of tokens where Kuadrant could not count."""
-    options = OPTIONS[name]
-    counted = all(item.provider.dialect == "openai" for item in targets)
-    return options if counted or not options.token_limits else dataclasses.replace(options, token_limits=())
-
-
-def rendered(options: str, which: str) -> list[dict[str, Any]]:
-    keys = {TARGETS[which].provider.name: "a-provider-key"} if options == "kuadrant-literal" else {}
-    return render(options_for(options, TARGETS[which]), [TARGETS[which]], keys)
 
 
 @pytest.mark.parametrize(("options", "which"), list(itertools.product(OPTIONS, TARGETS)))
@@ -124,10 +81,6 @@ def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
     assert path.read_text() == text
 
 
-def of_kind(items: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    return next(item for item in items if item["kind"] == kind)
-
-
 @pytest.mark.parametrize(("options", "which"), list(itertools.product(OPTIONS, TARGETS)))
 def test_a_callers_credential_leaves_with_no_request(options: str, which: str) -> None:
     """Removed on the route, but for the one header that the policy has just filled with the provider's key."""
@@ -172,65 +125,6 @@ def test_everything_of_one_provider_points_at_each_other() -> None:
                 parent = route["spec"]["parentRefs"][0]
                 assert item["spec"]["targetRefs"][0]["name"] == parent["name"]
                 assert item["metadata"]["namespace"] == parent["namespace"]
-
-
-@pytest.mark.parametrize(("options", "which"), list(itertools.product(OPTIONS, TARGETS)))
-def test_only_what_runs_one_model_is_routed_to_a_provider(options: str, which: str) -> None:
-    """By method and path; a path with the model in it by what stands before it, and the authorizer judges the rest."""
-    found = TARGETS[which].provider
-    route = of_kind(rendered(options, which), "HTTPRoute")
-    matches = [match for rule in route["spec"]["rules"] for match in rule["matches"]]
-    assert len(route["spec"]["rules"]) <= 16
-    assert {match["method"] for match in matches} == {"POST"}
-    for match in matches:
-        path = match["path"]["value"].removeprefix(found.path_prefix)
-        if match["path"]["type"] == "Exact":
-            assert found.model_at(path) == ""
-        else:
-            assert any(known.startswith(f"{path}/{{model}}") for known in found.model_paths)
-    for rule in route["spec"]["rules"]:
-        (rewrite,) = (item["urlRewrite"] for item in rule["filters"] if "urlRewrite" in item)
-        to = rewrite["path"].get("replaceFullPath") or rewrite["path"]["replacePrefixMatch"]
-        assert to == found.base_path + rule["matches"][0]["path"]["value"].removeprefix(found.path_prefix)
-
-
-def test_a_providers_list_of_models_leads_to_the_service_beside_it() -> None:
-    for options, service, namespace, port in (
-        (OPTIONS["kuadrant"], "maas-api", "opendatahub", 8443),
-        (OPTIONS["kuadrant-strict"], "maas-api", "maas-api", 8443),
-        (dataclasses.replace(OPTIONS["istio"], service="api.models.svc.cluster.local", port=80), "api", "models", 80),
-    ):
-        items = render(options, [TARGETS["openai"]])
-        route = next(item for item in items if item["metadata"]["name"] == "openai-models")
-        assert route["metadata"]["namespace"] == namespace
-        for rule, method in zip(route["spec"]["rules"], ("GET", "HEAD"), strict=True):
-            path = {"type": "PathPrefix", "value": "/external/openai/v1/models"}
-            assert rule["matches"] == [{"method": method, "path": path}]
-            assert [(one["name"], one["port"]) for one in rule["backendRefs"]] == [(service, port)]
-            modifier = next(one["requestHeaderModifier"] for one in rule["filters"] if "requestHeaderModifier" in one)
-            assert modifier["set"] == [{"name": "x-maas-provider", "value": "openai"}]
-
-
-def test_what_an_operator_opens_is_routed_too() -> None:
-    opened = parse(["openai:GET /v1/files*", "openai:POST /v1/files", "anthropic:POST /v1/messages/batches"])
-    items = render(dataclasses.replace(Options(), open_paths=opened), [TARGETS["openai"], TARGETS["anthropic"]])
-    found = {
-        (item["metadata"]["name"], match["method"], match["path"]["type"], match["path"]["value"])
-        for item in items
-        if item["kind"] == "HTTPRoute"
-        for rule in item["spec"]["rules"]
-        for match in rule["matches"]
-    }
-    assert {
-        ("openai-bridge", "GET", "PathPrefix", "/external/openai/v1/files"),
-        ("openai-bridge", "POST", "Exact", "/external/openai/v1/files"),
-        ("anthropic-bridge", "POST", "Exact", "/external/anthropic/v1/messages/batches"),
-    } <= found
-    many = parse([f"openai:GET /v1/{number}" for number in range(10)])
-    with pytest.raises(OptionError, match="openai has 17 rules, and a route holds 16"):
-        render(dataclasses.replace(Options(), open_paths=many), [TARGETS["openai"]])
-    with pytest.raises(OptionError, match="of a provider that is not rendered"):
-        render(dataclasses.replace(Options(), open_paths=opened), [TARGETS["openai"]])
 
 
 def test_istio_asks_on_the_bare_prefix_too_because_the_route_matches_it() -> None:
@@ -301,6 +195,7 @@ def test_the_gateways_pods_find_the_keys_where_the_filter_looks() -> None:
         ),
         ({"auth": "istio", "token_limits": (TokenLimit(1, "1m"),)}, "token-limit: is Kuadrant's TokenRateLimitPolicy"),
         ({"auth": "none"}, "auth: must be kuadrant or istio"),
+        ({"provider_keys": "literal", "one_url": True}, "one-url: a policy at the root cannot tell whose key"),
         ({"open_paths": parse(["openai:TRACE /v1/files"])}, "open-path: the method must be one of GET"),
         ({"provider_keys": "plain"}, "provider-keys: must be secret or literal"),
     ],

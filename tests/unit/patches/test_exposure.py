@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from maas_api.cli import main
 from maas_api.gateway import authorizer
+from maas_api.gateway.envoy.routes import PROVIDER_HEADER, ROUTE_HEADER
 from maas_api.gateway.manifests import Options, to_yaml
+from maas_api.gateway.manifests.istio import body_reader
 from maas_api.gateway.manifests.ownroute import own_auth_policy
 from maas_api.identity import headers
 from tests.support.httproute import upstream
@@ -132,9 +134,26 @@ def test_with_istio_alone_the_mesh_asks_as_the_local_gateway_does() -> None:
     assert asked["failOpen"] is False
 
 
+def test_with_istio_alone_the_gateway_reads_the_models_name_for_limited_keys() -> None:
+    """The filter is the one that is rendered beside providers. MAAS_UPDATE_GOLDEN=1 renders it anew."""
+    path = PATCHES / "overlays/istio/model-name.yaml"
+    options = Options(auth="istio", namespace="istio-ingress", gateway_namespace="istio-ingress")
+    rendered = to_yaml([body_reader(options)], header=MODEL_NAME_HEADER)
+    if os.environ.get("MAAS_UPDATE_GOLDEN"):
+        path.write_text(rendered)
+    assert path.read_text() == rendered
+    assert find(objects("overlays/istio"), "EnvoyFilter", "maas-default-gateway-model-name")
+
+
+MODEL_NAME_HEADER = """Generated from maas_api/gateway/manifests/istio.py; a test holds it to that.
+
+Tells the service which model a request's body names. gateway render writes the same beside providers."""
+
+
 def test_with_istio_alone_a_client_cannot_say_who_it_is() -> None:
     filters = find(objects("overlays/istio"), "EnvoyFilter", "maas-identity-headers")
     (patch,) = filters["spec"]["configPatches"]
     (extension,) = patch["patch"]["value"]["typed_config"]["early_header_mutation_extensions"]
     removed = {item["remove"] for item in extension["typed_config"]["mutations"]}
     assert removed >= {name.lower() for name in (headers.USERNAME, headers.GROUP, headers.MODELS)}
+    assert removed >= {PROVIDER_HEADER, ROUTE_HEADER}

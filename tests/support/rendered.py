@@ -1,0 +1,169 @@
+"""The rendered resources at work: translated as Istio would, run by the real Envoy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import yaml
+
+from maas_api import providers
+from maas_api.demo.simulators.server import Received, Simulator, Whole
+from maas_api.gateway import manifests
+from maas_api.gateway.envoy.listener import IDENTITY_HEADERS
+from maas_api.gateway.envoy.routes import ROUTE_HEADER
+from maas_api.gateway.envoy.secrets import file_name, provider_secret, render_secret
+from maas_api.gateway.running import Envoy
+from tests.support import mesh
+from tests.support.authorino import Authorino, Question
+from tests.support.kubernetes import ROOT
+from tests.support.mesh_routes import of_kind
+
+CALLS = {
+    "openai": (
+        "/external/openai/v1/chat/completions",
+        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5},
+    ),
+    "anthropic": (
+        "/external/anthropic/v1/messages",
+        {"model": "claude-sonnet-4-20250514", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5},
+    ),
+}
+REGISTRY = yaml.safe_dump(
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "external-model-registry", "namespace": "maas-api"},
+        "data": {"models": json.dumps([{"id": call["model"], "provider": name} for name, (_, call) in CALLS.items()])},
+    }
+)
+MODES = ["kuadrant", "kuadrant-literal", "istio"]
+
+
+class Site(NamedTuple):
+    """What every mode shares: providers, the real service with one key in it, and the local gateway to compare with."""
+
+    simulators: Mapping[str, Simulator]
+    provider_keys: Mapping[str, str]
+    service: str
+    key: str
+    limited: Mapping[str, str]
+    """Provider -> a key for its one model."""
+    token: str
+    ca_file: Path
+    local: httpx.Client
+
+
+def client(process: Envoy) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{process.address.port}", trust_env=False, timeout=20)
+
+
+class Cluster(NamedTuple):
+    """A gateway that a mode's resources were applied to."""
+
+    mode: str
+    client: httpx.Client
+
+
+def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer_up: bool) -> Envoy:
+    """The resources of both providers, rendered for the mode and running."""
+    literal = mode == "kuadrant-literal"
+    options = manifests.Options(
+        auth="istio" if mode == "istio" else "kuadrant",
+        provider_keys="literal" if literal else "secret",
+        cache=None if mode == "istio" else "off",
+        one_url=not literal,
+    )
+    targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]
+    text = manifests.to_yaml(manifests.render(options, targets, site.provider_keys if literal else {}))
+    resources = list(yaml.safe_load_all(text))
+
+    service = urlsplit(site.service)
+    if mode == "istio":
+        values = yaml.safe_load((ROOT / "patches/overlays/istio/mesh-values.yaml").read_text())
+        (provider,) = values["meshConfig"]["extensionProviders"]
+        authorizer = mesh.from_extension_provider(
+            provider["envoyExtAuthzHttp"], (str(service.hostname), int(service.port or 0))
+        )
+    else:
+        authorino = stack.enter_context(Simulator("authorino", kuadrant(resources, site)))
+        authorizer = mesh.Authorizer(KUADRANT, ("127.0.0.1", authorino.port))
+    if not authorizer_up:
+        authorizer = authorizer._replace(address=("127.0.0.1", 1))
+
+    def file(path: str) -> str:
+        if path == "system":
+            return str(site.ca_file)
+        return str(folder / Path(path).relative_to(manifests.KEYS_FOLDER))
+
+    (folder / "secrets").mkdir()
+    for name, key in site.provider_keys.items():
+        (folder / file_name(provider_secret(name))).write_text(render_secret(provider_secret(name), key))
+    connect = {f"api.{name}.com": ("127.0.0.1", simulator.port) for name, simulator in site.simulators.items()}
+    outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)))
+
+    def write(admin_socket: Path) -> Path:
+        path = folder / "bootstrap.json"
+        path.write_text(json.dumps(mesh.envoy_configuration(resources, outside, admin_socket)))
+        return path
+
+    running = Envoy(folder / "envoy")
+    running.launch(write)
+    return running
+
+
+SET_BY_KUADRANT = (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS, ROUTE_HEADER)
+KUADRANT = {
+    "failure_mode_allow": False,
+    "allowed_headers": {"patterns": [{"safe_regex": {"regex": ".*"}}]},
+    "http_service": {
+        "server_uri": {"uri": "http://authorino", "cluster": "authorizer", "timeout": "2s"},
+        "authorization_response": {
+            "allowed_upstream_headers": {
+                "patterns": [
+                    {"exact": name} for name in (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS, ROUTE_HEADER)
+                ]
+            },
+            "allowed_client_headers": {"patterns": [{"exact": "content-type"}]},
+        },
+    },
+}
+
+
+def kuadrant(resources: list[dict[str, Any]], site: Site) -> Any:
+    """Authorino with the rendered policies in force, calling the real service back."""
+
+    def callback(question: Question) -> tuple[str, bytes]:
+        place = urlsplit(question.url)
+        url = f"{site.service}{place.path}?{place.query}"
+        answer = httpx.post(url, content=question.body, headers=question.headers, trust_env=False)
+        return answer.headers["content-type"], answer.content
+
+    policies = {
+        item["spec"]["targetRef"]["name"]: Authorino(item, callback, lean=True)
+        for item in of_kind(resources, "AuthPolicy")
+    }
+
+    def answer(request: Received) -> Whole:
+        provider = request.path.split("/")[2]
+        route = "models" if request.path.startswith(f"/external/{provider}/v1/models") else "bridge"
+        policy = "maas-one-url" if request.path.startswith("/v1/") else f"{provider}-{route}"
+        headers = {name.lower(): value for name, value in request.headers}
+        decision = policies[policy].decide(headers, request.path, request.method)
+        body = json.loads(decision.body) if decision.body else {}
+        return Whole(decision.status, body, tuple(decision.headers.items()))
+
+    return answer
+
+
+def headers(site: Site, *, name: str = "authorization", **more: str) -> dict[str, str]:
+    return {name: f"Bearer {site.key}" if name == "authorization" else site.key, **more}
+
+
+def bearer(credential: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential}"}
