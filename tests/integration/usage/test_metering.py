@@ -23,6 +23,7 @@ from maas_api.demo.simulators.server import Simulator
 from maas_api.gateway import authorizer, envoy, quota
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET
 from maas_api.gateway.process import EnvoyProcess
+from maas_api.store.database import Database, open_database
 from maas_api.usage import record
 from maas_api.wire import Reply, Request, RouteTable
 from tests.support.metered import PATHS, Wanted, answer, wanted
@@ -30,6 +31,7 @@ from tests.support.serving import serving
 from tests.support.wait import until
 
 MODEL = "/llm/metered/"
+DROPPED = "access_logs.open_telemetry_access_log.maas_usage.logs_dropped"
 _users = (f"metered-{number}" for number in itertools.count())
 
 
@@ -41,6 +43,7 @@ class Gateway:
     service: httpx.Client
     process: EnvoyProcess
     upstream: Simulator
+    database: Database
 
     def send(self, user: str, asked: Wanted) -> httpx.Response:
         """One call, read to its end."""
@@ -91,7 +94,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         limits = httpx.Limits(max_connections=16)
         calls = stack.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=30, limits=limits))
         asked = stack.enter_context(httpx.Client(base_url=base, trust_env=False, timeout=30))
-        yield Gateway(calls, asked, process, upstream)
+        database = open_database(url)
+        yield Gateway(calls, asked, process, upstream, database)
+        database.stop()
 
 
 def _passes(request: Request) -> Reply:
@@ -156,6 +161,27 @@ def test_of_a_stream_that_the_client_cuts_what_was_told_by_then_is_counted(
     found = gateway.settled(user, 1)
     assert found["interrupted"] == 1
     assert (found["inputTokens"], found["outputTokens"], found["unmetered"]) == expected
+
+
+def test_what_the_service_did_not_take_is_in_the_gateway_s_own_numbers(gateway: Gateway) -> None:
+    user = next(_users)
+    with gateway.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE maas_usage RENAME TO maas_usage_away")
+    try:
+        lost = dropped(gateway)
+        for _ in range(3):
+            assert gateway.send(user, KINDS[0]).status_code == 200
+        until(lambda: dropped(gateway) == lost + 3, what="the gateway counted what it lost", seconds=20)
+    finally:
+        with gateway.database.writing() as connection:
+            connection.exec_driver_sql("ALTER TABLE maas_usage_away RENAME TO maas_usage")
+    gateway.send(user, KINDS[0])
+    assert gateway.settled(user, 1)["requests"] == 1
+
+
+def dropped(gateway: Gateway) -> int:
+    """Records that Envoy could not deliver."""
+    return int(gateway.process.statistics("logs_dropped")[DROPPED])
 
 
 def test_mixed_calls_at_once_add_up_exactly(gateway: Gateway) -> None:
