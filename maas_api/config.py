@@ -148,6 +148,7 @@ class Settings:
     kube_qps: int = option("20", "KUBE_QPS", CATALOG, "Most requests a second to the Kubernetes API, on average.", _integer(1, 10_000))
     kube_burst: int = option("40", "KUBE_BURST", CATALOG, "Most requests at once to the Kubernetes API.", _integer(1, 10_000))
     registry_configmap: str = option("external-model-registry", "REGISTRY_CONFIGMAP", CATALOG, "ConfigMap that lists external models.", _required)
+    routed_providers: tuple[str, ...] = option("", "ROUTED_PROVIDERS", CATALOG, "Providers that the gateway routes, separated by commas: models of others are listed as not ready, with the reason. Empty: all are.", _names)
     source_llminferenceservices: str = option("auto", "SOURCE_LLMINFERENCESERVICES", CATALOG, "List LLMInferenceServices: on, off, or auto (where the kind exists).", _choice("auto", "on", "off"))
     source_inferenceservices: str = option("off", "SOURCE_INFERENCESERVICES", CATALOG, "List InferenceServices: on, off, or auto.", _choice("auto", "on", "off"))
     source_maasmodelrefs: str = option("off", "SOURCE_MAASMODELREFS", CATALOG, "List MaaSModelRefs: on, off, or auto.", _choice("auto", "on", "off"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from maas_api.demo.own_provider import OwnProvider
     from maas_api.demo.report import Report
     from maas_api.demo.stack import Stack
 
@@ -40,10 +41,18 @@ Say = Callable[[str], None]
     help="Call OpenAI and Anthropic themselves, where OPENAI_API_KEY and ANTHROPIC_API_KEY are set.",
 )
 @click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    metavar="NAME=URL",
+    help="A provider of your own, as mistral=https://api.mistral.ai,model=mistral-small-latest; ca=FILE names who"
+    " vouches for it. Its key is read from MISTRAL_API_KEY. May be repeated.",
+)
+@click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None:
+def demo(*, keep: bool, port: int, real: bool, providers: tuple[str, ...], output: str, quiet: bool) -> None:
     """One key, three models, one command: the whole request flow on this machine.
 
     Starts a model server and the APIs of OpenAI and Anthropic as simulators, `maas-api serve`, and a real Envoy as
@@ -60,6 +69,7 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
         maas-api demo                          run it, print the table
         maas-api demo --keep --port 8000       then try it with curl and the SDKs
         OPENAI_API_KEY=... maas-api demo --real
+        MISTRAL_API_KEY=... maas-api demo --keep --provider mistral=https://api.mistral.ai,model=mistral-small-latest
     """
     say = _progress(quiet=quiet)
     keys = real_keys(say) if real else {}
@@ -67,11 +77,12 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
         from maas_api.demo.stack import Stack  # needs the optional parts, which only this command uses
     except ModuleNotFoundError as fault:
         raise click.ClickException(f"{fault.name} is not installed: in the checkout, pip install '.[demo]'") from None
+    own = _own(providers)
     logging.getLogger("maas_api").addHandler(logging.NullHandler())  # what is found wrong is told by the demo itself
     for number in _ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, _end)
-    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port)
+    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port, own=own)
     code = 1
     try:
         code = _walk(stack, say, keep=keep, output=output)
@@ -85,6 +96,23 @@ def demo(*, keep: bool, port: int, real: bool, output: str, quiet: bool) -> None
         else:
             stack.discard()
     raise SystemExit(code)
+
+
+def _own(providers: tuple[str, ...]) -> list[tuple[OwnProvider, str]]:
+    """The providers that the user brought, with their keys. Raises click.BadParameter."""
+    from maas_api.demo.own_provider import its_key, own_provider
+
+    found: list[tuple[OwnProvider, str]] = []
+    for text in providers:
+        try:
+            own = own_provider(text)
+            key = its_key(own, os.environ)
+        except ValueError as fault:
+            raise click.BadParameter(str(fault), param_hint="--provider") from None
+        if own.name in REAL_KEYS or own.name in (other.name for other, _ in found):
+            raise click.BadParameter(f"{own.name}: is there already", param_hint="--provider")
+        found.append((own, key))
+    return found
 
 
 def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:

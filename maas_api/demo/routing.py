@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from maas_api.config import Settings
+from maas_api.demo.own_provider import OwnProvider
 from maas_api.gateway.envoy import Address, Plan, PlanError, ProviderRoute, Upstream, provider_route
 from maas_api.gateway.local_models import local_routes
 from maas_api.kube.files import FolderSource
@@ -21,12 +23,15 @@ class Sites(NamedTuple):
     """Where things are on this machine.
 
     ``simulated``: provider -> the simulator that stands in for it, trusted by ``ca_file``. ``real``: provider -> the
-    file of CAs it is trusted by. Any other provider has no key here.
+    file of CAs it is trusted by. ``own``: providers that the user brought, trusted by ``system_ca`` where they name no
+    other. Any other provider has no key here.
     """
 
     ca_file: Path
     simulated: Mapping[str, Address]
     real: Mapping[str, Path]
+    own: Mapping[str, OwnProvider] = MappingProxyType({})
+    system_ca: Path = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Routing(NamedTuple):
@@ -70,6 +75,8 @@ def routing(snapshot: Snapshot, sites: Sites, *, listen: Address, maas_api: Upst
 
 
 def _provider(name: str, sites: Sites) -> ProviderRoute:
+    if name in sites.own:
+        return sites.own[name].route(sites.system_ca)
     entry = provider(name)
     if name in sites.simulated:
         return provider_route(entry, ca_file=sites.ca_file, connect_to=sites.simulated[name])

@@ -9,7 +9,7 @@ import shutil
 import ssl
 import string
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ import yaml
 
 from maas_api.demo.certificates import Authority
 from maas_api.demo.client import Client
+from maas_api.demo.own_provider import OwnProvider
 from maas_api.demo.process import Child, StartError, check_port, free_port
 from maas_api.demo.routing import Routing, Sites, catalog_of, routing
 from maas_api.demo.simulators.anthropic_api import anthropic_api
@@ -56,15 +57,24 @@ class Stack:
     """The running demo. A context manager; leaving it ends every process, whatever state they are in.
 
     ``real``: provider name -> its key; those providers are called for real, the others are simulated. ``port``: the
-    gateway's port, 0 for a free one.
+    gateway's port, 0 for a free one. ``own``: further providers, each with its key.
     """
 
-    def __init__(self, folder: Path, *, real: Mapping[str, str] | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        real: Mapping[str, str] | None = None,
+        port: int = 0,
+        own: Sequence[tuple[OwnProvider, str]] = (),
+    ) -> None:
         self.folder = folder
         self.manifests = folder / "manifests"
         self.logs = folder / "logs"
         self.secrets = folder / "secrets"
         self.real = dict(real or {})
+        self.own = {item.name: item for item, _ in own}
+        self._own_keys = {item.name: key for item, key in own}
         self.keys = {name: self.real.get(name) or f"provider-{secrets.token_urlsafe(24)}" for name in PROVIDER_HOSTS}
         self.user = User("alice", secrets.token_urlsafe(24), ("system:authenticated", "developers"))
         self.simulators: dict[str, Simulator] = {}
@@ -124,7 +134,7 @@ class Stack:
         self.start_service()
         say(f"maas-api serve: {self.service_url}, gunicorn, SQLite, models from {self.manifests}")
         self._closing.callback(self.envoy.stop)
-        for name, key in self.keys.items():
+        for name, key in (self.keys | self._own_keys).items():
             self.envoy.put_secret(provider_secret(name), key)
         self.envoy.put_secret(INTERNAL_SECRET, self._internal_secret)
         self.source.load()
@@ -159,6 +169,8 @@ class Stack:
                 if name in PROVIDER_HOSTS
             },
             real={name: _system_ca() for name in self.real},
+            own=self.own,
+            system_ca=_system_ca(),
         )
         listen = Address("127.0.0.1", self._port)
         return routing(self.catalog.snapshot, sites, listen=listen, maas_api=Upstream.from_url(self.service_url))
@@ -187,6 +199,8 @@ class Stack:
         for file in resources.files("maas_api.demo").joinpath("data", "manifests").iterdir():
             text = string.Template(file.read_text("utf-8")).substitute(values)
             (self.manifests / file.name).write_text(text, "utf-8")
+        with self.registry.open("a", encoding="utf-8") as registry:
+            registry.writelines(item.registered() for item in self.own.values())
 
     def _write_users(self) -> None:
         users = [{"token": self.user.token, "username": self.user.username, "groups": list(self.user.groups)}]
@@ -202,6 +216,7 @@ class Stack:
             "--internal-secret-file": self.secrets / "internal",
             "--default-subscription": "default",
             "--admin-check": "off",
+            "--routed-providers": ",".join((*PROVIDER_HOSTS, *self.own)),
             "--sqlite-path": self.folder / "maas-api.db",
             "--metrics-port": "0",
             # Production gives up after 100 ms; a laptop may be busy with everything else the demo starts.

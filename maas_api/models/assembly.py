@@ -32,6 +32,7 @@ def catalog(settings: Settings, sources: Sources, last_good: LastGood | None = N
         feeds=sources.feeds(*KINDS),
         filled_by=feeds.get,
         last_good=last_good,
+        routed=frozenset(settings.routed_providers),
         observer=gauges.Builds(),
     )
     gauges.connect(built, sources.every_feed)

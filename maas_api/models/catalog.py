@@ -66,8 +66,9 @@ class Catalog:
 
     ``gateway`` decides which LLMInferenceServices belong. ``registry`` is the (namespace, name) of the registry
     ConfigMap. ``feeds`` fill the stores and say how fresh they are; ``filled_by`` says which feed a store has.
-    ``last_good`` remembers the registry's documents. After a build the next one waits for
-    ``PAUSE_FACTOR`` times as long as it took, so that a stream of changes costs a bounded share of the processor.
+    ``last_good`` remembers the registry's documents. ``routed``: the providers that the gateway routes, empty for all
+    of them. After a build the next one waits for ``PAUSE_FACTOR`` times as long as it took, so that a stream of changes
+    costs a bounded share of the processor.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Catalog:
         feeds: Sequence[Feed] = (),
         filled_by: Callable[[ObjectStore], Feed | None] = lambda store: None,
         last_good: LastGood | None = None,
+        routed: frozenset[str] = frozenset(),
         observer: CatalogObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,6 +90,7 @@ class Catalog:
         self._feeds = tuple(feeds)
         self._filled_by = filled_by
         self._last_good = last_good or LastGood()
+        self._routed = routed
         self._last_good.follow(lambda place: self._changed(place.store, frozenset((place.key,))))
         self._observer = observer or _Silent()
         self._clock = clock
@@ -283,7 +286,7 @@ class Catalog:
         document = self._last_good.in_force(place, obj)
         if document is not None:
             try:
-                self._shelf.put(place, registry.to_entries(document.as_object(obj)))
+                self._shelf.put(place, registry.to_entries(document.as_object(obj), self._routed))
             except registry.RegistryError:  # kept by a version that read more than this one
                 log.warning("the registry's last good document cannot be read either")
         self._shelf.complain(place, problem)
@@ -297,7 +300,7 @@ class Catalog:
         if kind == MAAS_MODEL_REF:
             return maasmodelref.to_entry(obj)
         if kind == CONFIG_MAP and place.key == self._registry:
-            return registry.to_entries(obj)
+            return registry.to_entries(obj, self._routed)
         return Mapped()
 
     def _follow(self, place: Place, needs: tuple[RouteNeed, ...]) -> None:

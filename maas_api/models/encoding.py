@@ -23,6 +23,8 @@ def openai(entry: ModelEntry, subscriptions: tuple[SubscriptionLabel, ...] = ())
         "owned_by": entry.owned_by,
         "ready": entry.ready,
     }
+    if entry.external and not entry.ready:
+        shape["reason"] = entry.unready
     if entry.url:
         shape["url"] = entry.url
     shape |= limits(entry)

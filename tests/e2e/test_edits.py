@@ -144,12 +144,19 @@ def test_a_new_model_gets_its_route_without_a_restart(
 
 
 def test_what_is_wrong_is_told_while_the_demo_is_kept(
-    registry: Callable[[str], None], told: list[str], stack: Stack, eventually: Eventually
+    registry: Callable[[str], None], told: list[str], stack: Stack, key: str, eventually: Eventually
 ) -> None:
     text = stack.registry.read_text()
     registry(added(text, "- id: llama", "  provider: elsewhere"))
     eventually(lambda: any("no route /external/elsewhere/" in sentence for sentence in told))
     assert f"models: +llama (now {len(PACKAGED) + 1})" in told
+
+    def listed() -> dict[str, object]:
+        answer: dict[str, object] = stack.client.call("GET", "/v1/models/llama", credential=key).json()
+        return answer
+
+    eventually(lambda: all("id" in listed() for _ in range(5)))
+    assert (listed()["ready"], listed()["reason"]) == (False, "the gateway has no route to the provider elsewhere")
     registry(added(text, "- id: gpt: four"))
     wanted = f"{stack.registry}:{len(text.splitlines()) + 1}"
     eventually(lambda: any(wanted in sentence for sentence in told))

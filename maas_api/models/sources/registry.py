@@ -7,6 +7,7 @@ Unknown fields are refused: a mistyped ``groups`` must not show a model to every
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import reprlib
 from collections import Counter
@@ -44,8 +45,9 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 4096  # shorter ones are n
 _COMMON = {"Missing data for required field.": "must be given", "Field may not be null.": "must not be null"}
 
 
-def to_entries(config_map: Mapping[str, Any]) -> Mapped:
-    """The entries of a registry ConfigMap. Without the key ``models``, or with a blank one, there are none.
+def to_entries(config_map: Mapping[str, Any], routed: frozenset[str] = frozenset()) -> Mapped:
+    """The entries of a registry ConfigMap. Without the key ``models``, or with a blank one, there are none. Those of a
+    provider that is not ``routed`` (empty: every one is) are not ready.
 
     Raises RegistryError when the document is not a YAML list.
     """
@@ -61,9 +63,16 @@ def to_entries(config_map: Mapping[str, Any]) -> Mapped:
         return Mapped()
     if not isinstance(document, str):
         raise RegistryError(Problem(label, "", KEY, "must be text that holds a YAML list", shown(document)))
-    return parse(
+    mapped = parse(
         document, where=label, first_line=first_line, origin=origin(config_map), default_created=created(config_map)
     )
+    return mapped._replace(entries=tuple(_routed(entry, routed) for entry in mapped.entries)) if routed else mapped
+
+
+def _routed(entry: ModelEntry, routed: frozenset[str]) -> ModelEntry:
+    if entry.provider in routed or not entry.ready:
+        return entry
+    return dataclasses.replace(entry, ready=False, unready=f"the gateway has no route to the provider {entry.provider}")
 
 
 def parse(text: str, *, where: str, first_line: int, origin: str, default_created: int) -> Mapped:

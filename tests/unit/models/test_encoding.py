@@ -38,6 +38,12 @@ def test_what_is_not_known_is_not_told(window: str) -> None:
     assert not {"context_length", "max_model_len", "max_input_tokens", "max_output_tokens"} & shape.keys()
 
 
+def test_an_outside_model_that_is_not_ready_says_why() -> None:
+    shape = json.loads(openai(external("m", ready=False, unready="no route")))
+    assert (shape["ready"], shape["reason"]) == (False, "no route")
+    assert "reason" not in json.loads(openai(local("m", "m", ready=False, unready="the cluster's own words")))
+
+
 def test_an_endpoint_is_told_where_the_model_speaks_it() -> None:
     def told(entry: object) -> object:
         return json.loads(openai(entry)).get("supported_endpoints")  # type: ignore[arg-type]  # any of the three

@@ -271,3 +271,14 @@ def test_an_entry_of_ten_thousand_fields_is_one_problem() -> None:
     text = "- {id: a, provider: b, " + ", ".join(f"k{number}: 1" for number in range(10_000)) + "}"
     found = registry.parse(text, where="x", first_line=0, origin="ns/n", default_created=0)
     assert [problem.rule for problem in found.problems] == [f"must have at most {registry.MAX_FIELDS} fields"]
+
+
+def test_a_model_that_the_gateway_does_not_route_is_not_ready_and_says_why() -> None:
+    document = config_map("- {id: a, provider: openai}\n- {id: b, provider: elsewhere}\n")
+    found = {
+        entry.id: (entry.ready, entry.unready) for entry in registry.to_entries(document, frozenset({"openai"})).entries
+    }
+    assert found == {"a": (True, ""), "b": (False, "the gateway has no route to the provider elsewhere")}
+    assert all(entry.ready for entry in registry.to_entries(document).entries), (
+        "nothing is said: all are taken as routed"
+    )
