@@ -191,6 +191,15 @@ def sqlite_connection(path: Path) -> sqlite3.Connection:
     """
     _make_private(path)
     connection = sqlite3.connect(path, timeout=SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection)
+    except BaseException:  # not a database, for one: nobody else knows of the connection yet
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     deadline = time.monotonic() + SQLITE_BUSY_SECONDS
     while True:  # a new file's switch to WAL needs it alone, and SQLite's own waiting does not cover that
         try:
@@ -198,11 +207,9 @@ def sqlite_connection(path: Path) -> sqlite3.Connection:
             break
         except sqlite3.OperationalError:
             if time.monotonic() > deadline:
-                connection.close()
                 raise
             time.sleep(0.005)
     connection.execute("PRAGMA synchronous=FULL")
-    return connection
 
 
 def _make_private(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from maas_api import migrations
 from maas_api.keys import format as key_format
 from maas_api.keys.statements.store import KeyStore
 from maas_api.migrations import revisions
-from maas_api.store.database import open_database
+from maas_api.store.database import open_database, sqlite_connection
 from maas_api.validation.reader import KeyReader
 from tests.support.go_service import GoService
 from tests.support.postgres import PostgresServer
@@ -118,10 +119,28 @@ def test_a_database_in_a_state_nobody_planned_is_refused(postgres: PostgresServe
 
 
 def test_somebody_else_s_table_is_left_alone(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "other.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE api_keys (id TEXT)")
     with pytest.raises(migrations.MigrationError, match="database of its own"):
         migrations.upgrade(f"sqlite:///{tmp_path / 'other.db'}")
+
+
+def test_a_file_that_is_no_database_leaves_no_connection_behind(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("not a database, " * 100)
+
+    class Watched(sqlite3.Connection):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    closed: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = sqlite3.connect
+        patch.setattr("sqlite3.connect", lambda *args, **more: real(*args, **more, factory=Watched))
+        with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+            sqlite_connection(path)
+    assert closed
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(postgres: PostgresServer) -> None:
