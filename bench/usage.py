@@ -19,9 +19,9 @@ from maas_api.gateway.judgement import Passed
 from maas_api.identity.tokens import NoTokens
 from maas_api.keys.budget import Budget, Budgets
 from maas_api.store.database import open_database
+from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.query import Query
 from maas_api.usage.report import priced_by
-from maas_api.usage.spending import Spending
 from maas_api.usage.statements.holds import Bank
 from maas_api.usage.statements.reading import Reading
 from maas_api.validation.verdict import Verdict, accepted

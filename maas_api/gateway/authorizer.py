@@ -31,7 +31,7 @@ from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import TokenSource
 from maas_api.keys.budget import Budgets
 from maas_api.providers import CREDENTIAL_HEADERS
-from maas_api.usage.decisions import Decision
+from maas_api.usage.budgets.decisions import Decision
 from maas_api.validation.verdict import Verdict
 from maas_api.wire import Pending, Promise, Reply, Request
 

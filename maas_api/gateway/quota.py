@@ -7,7 +7,7 @@ import math
 from maas_api import errors
 from maas_api.access.caller import Caller
 from maas_api.usage import record
-from maas_api.usage.decisions import Decision, Granted, Spent
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent
 from maas_api.wire import Reply
 
 METERED = "x-maas-metered-"

@@ -13,6 +13,7 @@ from maas_api.identity.admin import AdminCheck, StaticAdmins
 from maas_api.keys.statements.store import KeyStore
 from maas_api.lifecycle import Background
 from maas_api.store.database import Database
+from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.http import ingest, views
 from maas_api.usage.intake import Intake
 from maas_api.usage.keeper import Keeper
@@ -20,7 +21,6 @@ from maas_api.usage.own_key import KeyCheck, OwnKey
 from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.service import UsageService
-from maas_api.usage.spending import Spending
 from maas_api.usage.statements.holds import Bank, state_of
 from maas_api.usage.statements.ledger import Ledger
 from maas_api.usage.statements.reading import Reading

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from maas_api import migrations
 from maas_api.keys.budget import Budget, Budgets
 from maas_api.store.database import Database, open_database
-from maas_api.usage.decisions import Decision, Granted, Spent, Unknown
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown
+from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.otlp import Entry
 from maas_api.usage.record import HELD, Hold
 from maas_api.usage.rollup import fold
-from maas_api.usage.spending import Spending
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Bank, Lease, state_of
 from maas_api.usage.statements.ledger import Ledger
 from tests.support.otlp import call

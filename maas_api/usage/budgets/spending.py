@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from maas_api.keys.budget import Budget, Budgets, window
 from maas_api.observability import metrics
-from maas_api.usage.decisions import Decision, Granted, Spent, Unknown
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Lease, generation_of
 
 _log = logging.getLogger(__name__)
