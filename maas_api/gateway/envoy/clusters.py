@@ -60,8 +60,12 @@ def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
 def _provider(route: ProviderRoute, folder: Path) -> Iterator[Json]:
     yield _cluster(provider_cluster(route), route.upstream, provider_filters(route.provider, folder))
     if route.provider.bearer_paths:
-        bearer = dataclasses.replace(route.provider, credential_header="authorization", credential_prefix="Bearer ")
-        yield _cluster(bearer_cluster(route), route.upstream, provider_filters(bearer, folder))
+        yield _cluster(bearer_cluster(route), route.upstream, provider_filters(bearer(route.provider), folder))
+
+
+def bearer(provider: Provider) -> Provider:
+    """The provider as it is on its ``bearer_paths``."""
+    return dataclasses.replace(provider, credential_header="authorization", credential_prefix="Bearer ")
 
 
 def provider_filters(provider: Provider, folder: Path) -> list[Json]:

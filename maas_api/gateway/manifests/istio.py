@@ -7,11 +7,11 @@ from pathlib import Path
 import yaml
 
 from maas_api.gateway.envoy import model_name, secrets
-from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, protocol_options, provider_filters
+from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, bearer, protocol_options, provider_filters
 from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUESTION_HEADERS, REFUSAL_HEADERS
 from maas_api.gateway.envoy.plan import MAX_BODY_BYTES
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
-from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
+from maas_api.gateway.manifests.resources import Manifest, bearer_port, on_gateway, resource
 from maas_api.gateway.quota import LEFT_HEADERS
 
 
@@ -53,19 +53,25 @@ def provider_key(options: Options, target: Target) -> Manifest:
     The key belongs to the connection: whoever may attach a route to this gateway can reach the provider with it, by a
     route of their own. Restrict who may (the Gateway's ``allowedRoutes``), or protect the Gateway as a whole.
     """
-    filters = provider_filters(target.provider, Path(KEYS_FOLDER))
-    patch = {
-        "applyTo": "CLUSTER",
-        "match": {
-            "context": "GATEWAY",
-            "cluster": {"service": target.host, "portNumber": target.provider.port},
-        },
-        "patch": {
-            "operation": "MERGE",
-            "value": {"typed_extension_protocol_options": {PROTOCOL_OPTIONS: protocol_options(HTTP1, filters)}},
-        },
-    }
-    spec = {"targetRefs": on_gateway(options), "configPatches": [patch]}
+    keyed = [(target.provider, target.provider.port)]
+    if options.bearer_paths(target):
+        keyed.append((bearer(target.provider), bearer_port(target)))
+    patches = [
+        {
+            "applyTo": "CLUSTER",
+            "match": {"context": "GATEWAY", "cluster": {"service": target.host, "portNumber": port}},
+            "patch": {
+                "operation": "MERGE",
+                "value": {
+                    "typed_extension_protocol_options": {
+                        PROTOCOL_OPTIONS: protocol_options(HTTP1, provider_filters(provider, Path(KEYS_FOLDER)))
+                    }
+                },
+            },
+        }
+        for provider, port in keyed
+    ]
+    spec = {"targetRefs": on_gateway(options), "configPatches": patches}
     return _in_gateway_namespace(
         options,
         resource(

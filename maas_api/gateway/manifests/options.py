@@ -85,6 +85,10 @@ class Options:
     one_url: bool = False
     """Whether every model is called at the gateway's root, too."""
 
+    def bearer_paths(self, target: Target) -> tuple[str, ...]:
+        """The provider's paths that want its key as ``Authorization: Bearer``. A policy has it in one header only."""
+        return target.provider.bearer_paths if self.provider_keys == "secret" else ()
+
     @property
     def limits_at_root(self) -> tuple[TokenLimit, ...]:
         """Kuadrant's limits at the root, where OpenAI's usage alone is counted as well."""

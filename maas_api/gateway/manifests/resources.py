@@ -28,6 +28,14 @@ def resource(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
 
 
+def bearer_port(target: Target) -> int:
+    """A second port of the provider's, which leads to the same: its connections get the key as ``Authorization:
+    Bearer``, where the first's get it in the provider's own header. A key belongs to a connection pool, and a pool to a
+    port."""
+    port = target.provider.port
+    return port + 1 if port < 65535 else port - 1
+
+
 def service_name(target: Target) -> str:
     """The Service that stands for the provider in the cluster."""
     return target.provider.name + SERVICE_SUFFIX

@@ -8,7 +8,15 @@ from typing import NamedTuple
 from maas_api.access.named import HEADERS
 from maas_api.gateway.envoy.routes import PROVIDER_HEADER
 from maas_api.gateway.manifests.options import OptionError, Options, Target
-from maas_api.gateway.manifests.resources import Manifest, listing_name, parents, resource, route_name, service_name
+from maas_api.gateway.manifests.resources import (
+    Manifest,
+    bearer_port,
+    listing_name,
+    parents,
+    resource,
+    route_name,
+    service_name,
+)
 from maas_api.providers import CREDENTIAL_HEADERS
 
 MAX_RULES = 16
@@ -35,20 +43,20 @@ _NOT_FOR_PROVIDERS = (
 
 def external_service(options: Options, target: Target) -> Manifest:
     """A name in the cluster for the provider, so that a route can point at it."""
-    ports = [{"name": _port_name(target), "port": target.provider.port, "protocol": "TCP"}]
+    ports = [{"name": name, "port": number, "protocol": "TCP"} for name, number in _ports(options, target)]
     spec = {"type": "ExternalName", "externalName": target.host, "ports": ports}
     return resource("v1", "Service", service_name(target), options, target, spec=spec)
 
 
 def service_entry(options: Options, target: Target) -> Manifest:
     """The provider's host as a part of the mesh."""
-    name = _port_name(target)
-    spec = {
-        "hosts": [target.host],
-        "location": "MESH_EXTERNAL",
-        "resolution": "DNS",
-        "ports": [{"name": name, "number": target.provider.port, "protocol": name.upper()}],
-    }
+    protocol, port = _protocol(target), target.provider.port
+    ports: list[Manifest] = []
+    for name, number in _ports(options, target):
+        ports.append({"name": name, "number": number, "protocol": protocol.upper()})
+        if number != port:
+            ports[-1]["targetPort"] = port
+    spec = {"hosts": [target.host], "location": "MESH_EXTERNAL", "resolution": "DNS", "ports": ports}
     return resource("networking.istio.io/v1", "ServiceEntry", f"{target.provider.name}-api", options, target, spec=spec)
 
 
@@ -120,6 +128,8 @@ class _Way(NamedTuple):
     method: str
     path: str
     below: bool = False
+    bearer: bool = False
+    """Whether the provider wants its key as ``Authorization: Bearer`` there."""
 
 
 def _ways(options: Options, target: Target) -> Iterator[_Way]:
@@ -129,6 +139,8 @@ def _ways(options: Options, target: Target) -> Iterator[_Way]:
     for path in target.provider.model_paths:
         before, placeholder, _ = path.partition("/{model}")
         found[_Way("POST", before, bool(placeholder))] = None
+    for path in options.bearer_paths(target):
+        found[_Way("POST", path, bearer=True)] = None
     for opened in options.open_paths:
         if opened.provider == target.provider.name:
             below = opened.path.endswith("*")
@@ -149,6 +161,7 @@ def _rule(
     rewrite = {"type": "ReplaceFullPath", "replaceFullPath": to}
     if way.below:
         rewrite = {"type": "ReplacePrefixMatch", "replacePrefixMatch": to}
+    port = bearer_port(target) if way.bearer else provider.port
     return {
         "matches": [{"method": way.method, "path": path, **match}],
         "filters": [
@@ -159,9 +172,7 @@ def _rule(
                 "responseHeaderModifier": {"remove": list(provider.private_response_headers)},
             },
         ],
-        "backendRefs": [
-            {"group": "", "kind": "Service", "name": service_name(target), "port": provider.port, "weight": 1}
-        ],
+        "backendRefs": [{"group": "", "kind": "Service", "name": service_name(target), "port": port, "weight": 1}],
         "timeouts": {"request": options.request_timeout},
     }
 
@@ -171,5 +182,13 @@ def _set_by_the_policy(options: Options, target: Target, header: str) -> bool:
     return options.provider_keys == "literal" and header == target.provider.credential_header
 
 
-def _port_name(target: Target) -> str:
+def _protocol(target: Target) -> str:
     return "https" if target.tls else "http"
+
+
+def _ports(options: Options, target: Target) -> list[tuple[str, int]]:
+    """Names (by which Istio knows the protocol) and numbers."""
+    found = [(_protocol(target), target.provider.port)]
+    if options.bearer_paths(target):
+        found.append((f"{_protocol(target)}-bearer", bearer_port(target)))
+    return found

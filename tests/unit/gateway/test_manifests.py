@@ -109,13 +109,12 @@ def test_everything_of_one_provider_points_at_each_other() -> None:
         items = rendered(options, which)
         service, route = of_kind(items, "Service"), of_kind(items, "HTTPRoute")
         entry, rule = of_kind(items, "ServiceEntry"), of_kind(items, "DestinationRule")
-        host, port = service["spec"]["externalName"], service["spec"]["ports"][0]["port"]
+        host, ports = service["spec"]["externalName"], [item["port"] for item in service["spec"]["ports"]]
         assert entry["spec"]["hosts"] == [host] == [rule["spec"]["host"]]
-        assert [item["number"] for item in entry["spec"]["ports"]] == [port]
-        for section in route["spec"]["rules"]:
-            assert [(ref["name"], ref["port"]) for ref in section["backendRefs"]] == [
-                (service["metadata"]["name"], port)
-            ]
+        assert [item["number"] for item in entry["spec"]["ports"]] == ports
+        assert {item.get("targetPort", item["number"]) for item in entry["spec"]["ports"]} == {ports[0]}
+        used = [(ref["name"], ref["port"]) for section in route["spec"]["rules"] for ref in section["backendRefs"]]
+        assert set(used) == {(service["metadata"]["name"], port) for port in ports}
         routes = {item["metadata"]["name"]: item for item in items if item["kind"] == "HTTPRoute"}
         for item in items:
             if "targetRef" in item.get("spec", {}):

@@ -178,3 +178,21 @@ def test_without_the_authorizer_nothing_passes(mode: str, site: Site, tmp_path: 
         for path, body in CALLS.values():
             assert gateway.post(path, json=body, headers=headers(site)).status_code in (403, 503)
         assert {name: len(simulator.received) for name, simulator in site.simulators.items()} == before
+
+
+@pytest.mark.parametrize("cluster", ["kuadrant", "istio"], indirect=True)
+@pytest.mark.parametrize("place", ["/external/anthropic/v1/chat/completions", "/v1/chat/completions"])
+def test_anthropics_models_are_called_in_openais_dialect_too(cluster: Cluster, site: Site, place: str) -> None:
+    """Its key is wanted as ``Authorization: Bearer`` there, and nowhere else."""
+    seen = []
+    for gateway, path in ((cluster.client, place), (site.local, "/external/anthropic/v1/chat/completions")):
+        answer = gateway.post(path, json=CALLS["anthropic"][1], headers=headers(site))
+        assert answer.status_code == 200, answer.text
+        seen.append(site.simulators["anthropic"].received[-1])
+    here, local = seen
+    assert here.header("authorization") == f"Bearer {site.provider_keys['anthropic']}"
+    assert here.header("x-api-key") is None
+    assert (here.path, here.body, here.sni) == (local.path, local.body, local.sni)
+    assert {(name.lower(), value) for name, value in here.headers} == {
+        (name.lower(), value) for name, value in local.headers
+    }
