@@ -93,6 +93,7 @@ def world(folder: Path) -> Iterator[World]:
             token=token,
             ca_file=ca_file,
             local=native,
+            model=local,
         )
         gateways = {"native": native}
         for mode in ("istio", "kuadrant"):

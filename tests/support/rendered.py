@@ -57,6 +57,34 @@ class Site(NamedTuple):
     token: str
     ca_file: Path
     local: httpx.Client
+    model: Simulator
+    """The server of the one model in the cluster."""
+
+
+MODEL = "facebook-opt-125m-simulated"
+"""A model in the cluster: examples/manifests has it."""
+
+
+def in_the_cluster() -> list[dict[str, Any]]:
+    """What its controller and the Istio overlay leave for it: a route of its own, to its server, under the policy."""
+    host = f"{MODEL}.llm.internal"
+    ports = [{"name": "http", "port": 8000, "number": 8000, "protocol": "HTTP"}]
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": f"/llm/{MODEL}"}}],
+        "filters": [
+            {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}
+        ],
+        "backendRefs": [{"name": MODEL, "port": 8000}],
+    }
+    paths = [f"/llm/{MODEL}", f"/llm/{MODEL}/*"]
+    policy = {"action": "CUSTOM", "rules": [{"to": [{"operation": {"paths": paths}}]}]}
+    place = {"metadata": {"name": MODEL, "namespace": "llm"}}
+    return [
+        {"kind": "Service", **place, "spec": {"externalName": host, "ports": ports}},
+        {"kind": "ServiceEntry", **place, "spec": {"hosts": [host], "ports": ports}},
+        {"kind": "AuthorizationPolicy", **place, "spec": policy},
+        {"kind": "HTTPRoute", **place, "spec": {"rules": [rule]}},
+    ]
 
 
 def client(process: Envoy) -> httpx.Client:
@@ -81,7 +109,7 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     )
     targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]
     text = manifests.to_yaml(manifests.render(options, targets, site.provider_keys if literal else {}))
-    resources = list(yaml.safe_load_all(text))
+    resources = [*yaml.safe_load_all(text), *in_the_cluster()]
 
     service = urlsplit(site.service)
     if mode == "istio":
@@ -105,6 +133,7 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     for name, key in site.provider_keys.items():
         (folder / file_name(provider_secret(name))).write_text(render_secret(provider_secret(name), key))
     connect = {f"api.{name}.com": ("127.0.0.1", simulator.port) for name, simulator in site.simulators.items()}
+    connect[f"{MODEL}.llm.internal"] = ("127.0.0.1", site.model.port)
     outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)))
 
     def write(admin_socket: Path) -> Path:

@@ -15,12 +15,14 @@ from maas_api.app import build
 from maas_api.config import load
 from maas_api.demo.certificates import Authority
 from maas_api.demo.simulators.anthropic_api import anthropic_api
+from maas_api.demo.simulators.model_server import model_server
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Simulator
 from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import provider_secret
 from maas_api.gateway.process import EnvoyProcess
-from tests.support.rendered import CALLS, MODES, REGISTRY, Cluster, Site, applied, client
+from tests.support.kubernetes import ROOT
+from tests.support.rendered import CALLS, MODEL, MODES, REGISTRY, Cluster, Site, applied, client
 from tests.support.serving import serving
 
 
@@ -43,6 +45,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )
         (folder / "manifests").mkdir()
         (folder / "manifests" / "registry.yaml").write_text(REGISTRY)
+        (folder / "manifests" / "model.yaml").write_text((ROOT / f"examples/manifests/{MODEL}.yaml").read_text())
+        model = stack.enter_context(Simulator("model", model_server("facebook/opt-125m")))
         settings = load(
             {
                 "manifests": str(folder / "manifests"),
@@ -86,7 +90,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             )
         )
         local = stack.enter_context(client(process))
-        yield Site(simulators, keys, service, minted.json()["key"], limited, token, ca_file, local)
+        yield Site(simulators, keys, service, minted.json()["key"], limited, token, ca_file, local, model)
 
 
 @pytest.fixture(scope="package", params=MODES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.rendered import CALLS, Cluster, Site, bearer, headers
@@ -72,3 +74,23 @@ class TestOneUrl:
                 answer = cluster.client.request(method, path, json=body, headers={**credential, **wished})
                 assert answer.status_code in (401, 403, 404, 405), (method, path, answer.status_code)
         assert len(site.simulators[provider].received) == before
+
+
+@pytest.mark.parametrize("cluster", ["kuadrant", "istio"], indirect=True)
+def test_a_model_in_the_cluster_is_called_there_too_where_no_policy_is_passed_by(cluster: Cluster, site: Site) -> None:
+    """With Kuadrant the policies of its own route would not be asked."""
+    body = {"model": "facebook/opt-125m", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
+    before = len(site.model.received)
+    answer = cluster.client.post("/v1/chat/completions", json=body, headers=headers(site))
+    if cluster.mode == "kuadrant":
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not_permitted")
+        assert len(site.model.received) == before
+        return
+    assert answer.status_code == 200, answer.text
+    received = site.model.received[-1]
+    assert received.path == "/v1/chat/completions"
+    assert json.loads(received.body) == body
+    assert site.key not in received.text()
+    assert received.header("x-maas-route") is None
+    refused = cluster.client.post("/v1/chat/completions", json=body, headers=bearer(site.limited["openai"]))
+    assert refused.json()["error"]["code"] == "model_not_allowed"
