@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from maas_api.edge.limits import Limits
+from maas_api.edge.limits import PARTING_SECONDS, Limits
 from tests.support.playbook import Connection, Playbook
 from tests.support.wire import http, split_answer
 
@@ -101,7 +101,7 @@ def test_what_happens_too_early_is_no_match() -> None:
 
 
 def test_what_happens_long_after_the_end_counts() -> None:
-    said = failure(lambda server: server(tls=True).server_stops().closes())
+    said = failure(lambda server: server(tls=True).server_stops().passes(PARTING_SECONDS).closes())
     assert re.search(r"\?  \(nothing more\)\n.*!  aborts", said), said
 
 
