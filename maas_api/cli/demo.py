@@ -49,10 +49,26 @@ Say = Callable[[str], None]
     " vouches for it. Its key is read from MISTRAL_API_KEY. May be repeated.",
 )
 @click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin, as http://localhost:3000, call from a browser; * for any. May be repeated.",
+)
+@click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-def demo(*, keep: bool, port: int, real: bool, providers: tuple[str, ...], output: str, quiet: bool) -> None:
+def demo(
+    *,
+    keep: bool,
+    port: int,
+    real: bool,
+    providers: tuple[str, ...],
+    cors_origins: tuple[str, ...],
+    output: str,
+    quiet: bool,
+) -> None:
     """One key, three models, one command: the whole request flow on this machine.
 
     Starts a model server and the APIs of OpenAI and Anthropic as simulators, `maas-api serve`, and a real Envoy as
@@ -78,11 +94,18 @@ def demo(*, keep: bool, port: int, real: bool, providers: tuple[str, ...], outpu
     except ModuleNotFoundError as fault:
         raise click.ClickException(f"{fault.name} is not installed: in the checkout, pip install '.[demo]'") from None
     own = _own(providers)
+    from maas_api.gateway.envoy.cors import is_origin
+
+    for origin in cors_origins:
+        if not is_origin(origin):
+            raise click.BadParameter(
+                f"{origin!r}: must be https://host or http://host, with :port, or *", param_hint="--cors-origin"
+            )
     logging.getLogger("maas_api").addHandler(logging.NullHandler())  # what is found wrong is told by the demo itself
     for number in _ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, _end)
-    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port, own=own)
+    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port, own=own, cors_origins=cors_origins)
     code = 1
     try:
         code = _walk(stack, say, keep=keep, output=output)

@@ -54,7 +54,9 @@ def catalog_of(folder: Path) -> tuple[FolderSource, Catalog]:
     return source, catalog
 
 
-def routing(snapshot: Snapshot, sites: Sites, *, listen: Address, maas_api: Upstream) -> Routing:
+def routing(
+    snapshot: Snapshot, sites: Sites, *, listen: Address, maas_api: Upstream, cors_origins: tuple[str, ...] = ()
+) -> Routing:
     """Route every local model at ``/<namespace>/<name>/`` and every provider at ``/external/<name>/``."""
     local = local_routes(snapshot, ca_file=sites.ca_file)
     providers: list[ProviderRoute] = []
@@ -70,6 +72,7 @@ def routing(snapshot: Snapshot, sites: Sites, *, listen: Address, maas_api: Upst
         models=local.routes,
         providers=tuple(providers),
         internal_secret=True,
+        cors_origins=cors_origins,
     )
     return Routing(plan, tuple(left_out))
 

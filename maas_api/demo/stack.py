@@ -58,6 +58,7 @@ class Stack:
 
     ``real``: provider name -> its key; those providers are called for real, the others are simulated. ``port``: the
     gateway's port, 0 for a free one. ``own``: further providers, each with its key.
+    ``cors_origins``: whose pages may call from a browser.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Stack:
         real: Mapping[str, str] | None = None,
         port: int = 0,
         own: Sequence[tuple[OwnProvider, str]] = (),
+        cors_origins: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.manifests = folder / "manifests"
         self.logs = folder / "logs"
         self.secrets = folder / "secrets"
         self.real = dict(real or {})
+        self.cors_origins = cors_origins
         self.own = {item.name: item for item, _ in own}
         self._own_keys = {item.name: key for item, key in own}
         self.keys = {name: self.real.get(name) or f"provider-{secrets.token_urlsafe(24)}" for name in PROVIDER_HOSTS}
@@ -173,7 +176,13 @@ class Stack:
             system_ca=_system_ca(),
         )
         listen = Address("127.0.0.1", self._port)
-        return routing(self.catalog.snapshot, sites, listen=listen, maas_api=Upstream.from_url(self.service_url))
+        return routing(
+            self.catalog.snapshot,
+            sites,
+            listen=listen,
+            maas_api=Upstream.from_url(self.service_url),
+            cors_origins=self.cors_origins,
+        )
 
     # -- the pieces
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from maas_api.access import named
 from maas_api.gateway import quota
 from maas_api.gateway.envoy import clusters, metering, routes
+from maas_api.gateway.envoy.cors import cors_filter
 from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
 from maas_api.gateway.envoy.secrecy import KEY_SHAPE
@@ -77,6 +78,7 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
         access_log=[_access_log(), *([metering.usage_log(plan.maas_api.host_header)] if plan.internal_secret else [])],
         http_filters=[
             _remember_for_the_log(),
+            *([cors_filter()] if plan.cors_origins else []),
             body_reader(),
             _ext_authz(plan),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
@@ -199,6 +201,7 @@ def _local_replies() -> Json:
                 "status_code": 502,
                 "body_format_override": _error("server_error", _NO_KEY, "provider_key"),
             },
+            {"filter": _status(204), "body_format_override": {"text_format_source": {"inline_string": _AS_IT_IS}}},
             *(
                 {"filter": _status(status), "body_format_override": _error(kind, message, code)}
                 for status, kind, message, code in _OWN_REPLIES
@@ -207,6 +210,8 @@ def _local_replies() -> Json:
         "body_format": _GATEWAY,
     }
 
+
+_AS_IT_IS = "%LOCAL_REPLY_BODY%"
 
 _OWN_REPLIES = (
     (400, "invalid_request_error", "The gateway refused the request (%RESPONSE_CODE_DETAILS%)", "bad_request"),

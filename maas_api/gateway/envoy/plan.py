@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from maas_api.gateway.envoy.cors import is_origin
 from maas_api.providers import PATH_ROOT, Provider
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -147,8 +148,15 @@ class Plan:
     max_heap_bytes: int = 1024 * 1024 * 1024
     """The gateway's memory: near it, requests that hold the most are reset and no new ones are taken."""
 
+    cors_origins: tuple[str, ...] = ()
+    """Origins (``https://chat.example``) whose pages may call from a browser; ``*`` for any."""
+
     def __post_init__(self) -> None:
-        """Raises PlanError where a path cannot be one, belongs to somebody else, or would lead to two places."""
+        """Raises PlanError where an origin is none, or a path cannot be one, belongs to somebody else, or would lead to
+        two places."""
+        for origin in self.cors_origins:
+            if not is_origin(origin):
+                raise PlanError(f"origin {origin!r}: must be https://host or http://host, with :port, or *")
         for model in self.models:
             if not _MODEL_PATH.fullmatch(model.path_prefix):
                 raise PlanError(f"model route {model.path_prefix!r}: must be /<namespace>/<name>/ in DNS names")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from maas_api.gateway.envoy import clusters
+from maas_api.gateway.envoy.cors import cors_policy
 from maas_api.gateway.envoy.model_name import unread
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.xds import Json, extension, typed
@@ -33,15 +34,19 @@ def route_configuration(plan: Plan) -> Json:
     """The route table: the first match wins, and what matches nothing is 404."""
     routes = [
         _no_upgrade(),
+        *([_preflight_of_a_page()] if plan.cors_origins else []),
         _preflight(),
         *_at_root(plan),
         *(_model(model) for model in plan.models),
         *(item for route in plan.providers for item in _provider(route, plan.maas_api)),
         *_api(plan.maas_api),
-        _unrouted(),
+        _unrouted(to_a_route=bool(plan.cors_origins)),
         _nothing(),
     ]
-    return {"name": ROUTES, "virtual_hosts": [{"name": ROUTES, "domains": ["*"], "routes": routes}]}
+    host: Json = {"name": ROUTES, "domains": ["*"], "routes": routes}
+    if allowed := cors_policy(plan.cors_origins):
+        host["typed_per_filter_config"] = allowed
+    return {"name": ROUTES, "virtual_hosts": [host]}
 
 
 def _at_root(plan: Plan) -> Iterator[Json]:
@@ -207,29 +212,46 @@ def _no_upgrade() -> Json:
     }
 
 
+_ASKS_FIRST: Json = {
+    "prefix": "/",
+    "headers": [
+        {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+        {"name": "access-control-request-method", "present_match": True},
+    ],
+}
+"""A browser's question before a call, which carries no credential."""
+
+_NOWHERE: Json = {"cluster": "nowhere", "cluster_not_found_response_code": "SERVICE_UNAVAILABLE"}
+"""Envoy's CORS filter looks at routes that lead somewhere, not at answers made on the spot. Nothing is there: 503."""
+
+
 def _preflight() -> Json:
-    """A browser's question before a call carries no credential. Without an answer that allows its origin it stays."""
+    """Without an answer that allows its origin the page stays outside."""
     return {
         "name": "preflight",
-        "match": {
-            "prefix": "/",
-            "headers": [
-                {"name": ":method", "string_match": {"exact": "OPTIONS"}},
-                {"name": "access-control-request-method", "present_match": True},
-            ],
-        },
+        "match": _ASKS_FIRST,
         "direct_response": {"status": 204},
         "typed_per_filter_config": _open(),
     }
 
 
-def _unrouted() -> Json:
-    """A call at the root before the authorizer chose a route, or whose route is not here (yet)."""
+def _preflight_of_a_page() -> Json:
+    """The CORS filter answers for the origins that are allowed. To any other the answer is one that allows nothing."""
     return {
-        "name": "unrouted",
-        "match": {"prefix": "/v1/"},
-        "direct_response": {"status": 503, "body": {"inline_string": "not routed"}},
+        "name": "preflight of a page",
+        "match": {**_ASKS_FIRST, "headers": [*_ASKS_FIRST["headers"], {"name": "origin", "present_match": True}]},
+        "route": _NOWHERE,
+        "typed_per_filter_config": _open(),
     }
+
+
+def _unrouted(*, to_a_route: bool) -> Json:
+    """A call at the root before the authorizer chose a route, or whose route is not here (yet)."""
+    answer = {"route": _NOWHERE} if to_a_route else {"direct_response": {"status": 503, "body": _NOT_ROUTED}}
+    return {"name": "unrouted", "match": {"prefix": "/v1/"}, **answer}
+
+
+_NOT_ROUTED = {"inline_string": "not routed"}
 
 
 def _nothing() -> Json:
