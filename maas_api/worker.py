@@ -62,6 +62,13 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             logger.setLevel(logging.ERROR if on else logging.CRITICAL)
         self.config.timeout_graceful_shutdown = max(1, settings.graceful_timeout - _FLUSH_SECONDS)
 
+    def init_signals(self) -> None:
+        """Until it serves, a worker that is told to stop has nothing to stop in order. It ends as if it had: dying by
+        the signal would have the master warn of it."""
+        super().init_signals()
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(0))
+
     async def _serve(self) -> None:
         entry: Entry = self.wsgi
         self.config.app = entry

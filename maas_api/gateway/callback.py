@@ -22,7 +22,7 @@ from maas_api import body
 from maas_api.access import named
 from maas_api.access.caller import Caller
 from maas_api.access.named import Named
-from maas_api.errors import ApiError, encode
+from maas_api.errors import ApiError, encode, plain
 from maas_api.gateway.authorizer import KEY_PREFIX, TOKEN_DEADLINE, KeyCheck
 from maas_api.gateway.judgement import Call, Judgement
 from maas_api.identity.headers import Identity
@@ -77,6 +77,9 @@ class Callback:
             fields = body.decode(request.body).folded(_FIELDS)
         except body.BodyError:
             return self._keys(request)  # which says what is wrong with it
+        odd = next((name for name in _FIELDS[1:] if not isinstance(fields.get(name, ""), str)), "")
+        if odd:
+            return plain(400, f"{odd} must be a string, got {body.kind(fields[odd])}").reply()
         credential = _text(fields, "key")
         asked = _Asked(
             _text(fields, "provider"),

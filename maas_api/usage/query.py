@@ -65,8 +65,8 @@ def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
 def _values(parameters: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
     """A filter's values. A comma separates nothing here: names may hold one."""
     values = tuple(dict.fromkeys(parameters[name]))
-    if len(values) > VALUES_MAX:
-        raise QueryError(f"{name}: at most {VALUES_MAX} values can be asked for, got {len(values)}")
+    if len(parameters[name]) > VALUES_MAX:
+        raise QueryError(f"{name}: at most {VALUES_MAX} values can be asked for, got {len(parameters[name])}")
     if any("\0" in value for value in values):
         raise QueryError(f"{name}: must not contain U+0000")
     return values

@@ -35,9 +35,9 @@ def test_identity_headers_give_an_identity_or_a_401(usernames: list[str], groups
         assert refused.status == 401
         assert refused.body["refId"] in ("001", "002", "003")
     else:
-        assert found.username == usernames[0].strip() != ""
+        assert found.username == usernames[0].strip(headers.SPACE) != ""
         assert found.groups
-        assert all(name == name.strip() != "" for name in found.groups)
+        assert all(name == name.strip(headers.SPACE) != "" for name in found.groups)
 
 
 @given(st.lists(st.text()))

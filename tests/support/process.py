@@ -105,6 +105,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
+            process_group=0,  # its own, as on a terminal, which signals all of a group at once
         )
     service = Running(process, port, metrics_port, output, scheme)
     try:

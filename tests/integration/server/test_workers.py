@@ -173,9 +173,8 @@ def _alive(pid: int) -> bool:
 def test_a_ctrl_c_ends_it_without_a_warning(tmp_path: Path) -> None:
     """The terminal sends SIGINT to the master and the workers alike."""
     with running(tmp_path, "--workers", "2") as service:
-        for pid in service.workers():
-            os.kill(pid, signal.SIGINT)
-        assert service.stop(signal.SIGINT) == 0
+        os.killpg(service.process.pid, signal.SIGINT)
+        assert service.process.wait(20) == 0
         lines = [json.loads(line) for line in service.log().splitlines()]
     assert [line for line in lines if line["level"] != "info" or "rror" in line["message"]] == []
 
