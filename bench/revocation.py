@@ -7,7 +7,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import psycopg
 from bench import services, stores
 from bench.machine import percentile, table
 from bench.services import VALIDATE, Running
+from tests.support import go_service
 
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]'}
 CONNECTIONS = 8
@@ -28,12 +29,14 @@ def run(*, quick: bool) -> None:
     count = 10 if quick else 200
     rows = []
     with stores.postgres() as server:
-        rows.append(("PostgreSQL, 2 processes x 2 workers", *_measure(server.migrated(), 2, count)))
+        for what, revoke in (("", _by_the_service), (", by SQL", _by_sql), (", by the Go service", _by_the_go_service)):
+            took = _measure(server.migrated(), 2, count, revoke)
+            rows.append((f"PostgreSQL, 2 processes x 2 workers{what}", *took))
         rows.append(("the same, LISTEN cut", *_measure(server.migrated(), 2, 1 if quick else 5, cut=True)))
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'keys.db'}"
         rows.append(("SQLite, 1 process x 2 workers", *_measure(url, 1, count)))
-    print("\nRevocation: from the answer to DELETE to the last time any worker accepted the key\n")
+    print("\nRevocation: from its answer (of DELETE, or of the COMMIT) to the last time any worker accepted the key\n")
     table(
         ("what", "revocations", "p50 ms", "p99 ms", "max ms", "accepted after 1 s"),
         [
@@ -50,11 +53,40 @@ def run(*, quick: bool) -> None:
     )
 
 
-def _measure(store: str, processes: int, count: int, *, cut: bool = False) -> tuple[list[float]]:
+Revoke = Callable[[str, http.client.HTTPConnection, str], float]
+"""Takes the store's URL, a connection to a service, a key's id; gives the moment of the revocation's answer."""
+
+
+def _by_the_service(_store: str, owner: http.client.HTTPConnection, key_id: str) -> float:
+    revoked = _call(owner, "DELETE", f"/v1/api-keys/{key_id}")
+    at = time.monotonic()
+    assert revoked["status"] == "revoked"
+    return at
+
+
+def _by_sql(store: str, _owner: http.client.HTTPConnection, key_id: str) -> float:
+    return _executed(store, "UPDATE api_keys SET status = 'revoked', expires_at = now() WHERE id = %s", key_id)
+
+
+def _by_the_go_service(store: str, _owner: http.client.HTTPConnection, key_id: str) -> float:
+    return _executed(store, go_service.REVOKE, key_id)
+
+
+def _executed(store: str, statement: str, key_id: str) -> float:
+    with psycopg.connect(store, autocommit=True) as connection:
+        done = connection.execute(statement.encode(), (key_id,))
+        at = time.monotonic()
+        assert done.rowcount == 1
+    return at
+
+
+def _measure(
+    store: str, processes: int, count: int, revoke: Revoke = _by_the_service, *, cut: bool = False
+) -> tuple[list[float]]:
     with ExitStack() as stack:
         running = [stack.enter_context(services.maas(store, workers=2)) for _ in range(processes)]
         with _cutting(store, active=cut):
-            return ([_one(running, 8.0 if cut else 0.3) for _ in range(count)],)
+            return ([_one(store, running, revoke, 8.0 if cut else 0.3) for _ in range(count)],)
 
 
 @contextmanager
@@ -80,7 +112,7 @@ def _cutting(store: str, *, active: bool) -> Iterator[None]:
         thread.join()
 
 
-def _one(running: list[Running], watched: float) -> float:
+def _one(store: str, running: list[Running], revoke: Revoke, watched: float) -> float:
     """Seconds from a revocation to the last acceptance, over every connection; 0 when there was none after it."""
     owner = http.client.HTTPConnection("127.0.0.1", running[0].port, timeout=30)
     made = _call(owner, "POST", "/v1/api-keys", {"name": "bench"})
@@ -110,9 +142,7 @@ def _one(running: list[Running], watched: float) -> float:
     for thread in threads:
         thread.start()
     warm.wait()
-    revoked = _call(owner, "DELETE", f"/v1/api-keys/{made['id']}")
-    at = time.monotonic()
-    assert revoked["status"] == "revoked"
+    at = revoke(store, owner, made["id"])
     time.sleep(watched)
     stopping.set()
     for thread in threads:

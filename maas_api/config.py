@@ -124,7 +124,7 @@ class Settings:
     # Validation cache
     validation_cache_size: int = option("100000", "VALIDATION_CACHE_SIZE", CACHE, "Most validation answers one worker remembers; 0 looks every key up.", _integer(0, 10_000_000))
     validation_trust_seconds: float = option("5", "VALIDATION_TRUST_SECONDS", CACHE, "How long an answer is trusted while the notification channel is down.", _seconds(0, 60))
-    validation_max_age_seconds: float = option("60", "VALIDATION_MAX_AGE_SECONDS", CACHE, "How long an answer is trusted at the most. Bounds what no notification tells: a change by the Go service on the same database.", _seconds(0, 3600))
+    validation_max_age_seconds: float = option("60", "VALIDATION_MAX_AGE_SECONDS", CACHE, "How long an answer is trusted at the most. Bounds what nobody announces: what others change in the database where the trigger on api_keys could not be made.", _seconds(0, 3600))
     validation_grace_seconds: float = option("60", "VALIDATION_GRACE_SECONDS", CACHE, "How long known keys keep validating while the store is down; 0 refuses at once.", _seconds(0, 3600))
     validation_deadline_ms: int = option("100", "VALIDATION_DEADLINE_MS", CACHE, "A validation is answered or given up within this many milliseconds.", _integer(5, 10_000))
 

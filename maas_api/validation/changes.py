@@ -15,7 +15,7 @@ import psycopg
 
 from maas_api.lifecycle import Background
 from maas_api.observability import metrics
-from maas_api.store.announcements import CHANNEL, EVERY_KEY
+from maas_api.store.announcements import CHANNEL, EVERY_KEY, IDS_AT_MOST
 from maas_api.store.database import connect_postgres, sqlite_connection
 from maas_api.validation.cache import VerdictCache
 from maas_api.validation.trust import NEVER, Channel
@@ -106,10 +106,11 @@ class SqliteChanges:
             )
 
     def _apply(self, connection: sqlite3.Connection) -> None:
+        # More than are worth naming are not read: whoever waits for an answer would wait for that.
         rows = connection.execute(
-            "SELECT seq, key_id FROM maas_key_changes WHERE seq > ? ORDER BY seq", (self._seen,)
+            "SELECT seq, key_id FROM maas_key_changes WHERE seq > ? ORDER BY seq LIMIT ?", (self._seen, IDS_AT_MOST + 1)
         ).fetchall()
-        newest = rows[-1][0] if rows else _newest(connection)
+        newest = rows[-1][0] if 0 < len(rows) <= IDS_AT_MOST else _newest(connection)
         if newest - self._seen != len(rows) or any(key_id == EVERY_KEY for _seq, key_id in rows):
             self._cache.forget_all()
         elif rows:

@@ -32,7 +32,7 @@ NEVER = Channel(float("-inf"), float("-inf"))
 class Trust(NamedTuple):
     """The bounds, in seconds: without the channel, with it, and without the store.
 
-    ``max_age`` bounds what the channel cannot carry: a change by the Go service, or by hand, on the same database.
+    ``max_age`` bounds what nobody announces: changes by others on the database where no trigger could be made.
     """
 
     unheard: float

@@ -66,6 +66,9 @@ FROM api_keys WHERE key_hash = %s AND tenant = %s
 """
 
 
+REVOKE = "UPDATE api_keys SET status = 'revoked' WHERE id = %s AND status = 'active'"
+
+
 class GoService:
     """The Go service at work on a database."""
 
@@ -107,8 +110,7 @@ class GoService:
     def revoke(self, key_id: str) -> int:
         """Revoke, as its DELETE does. Nobody is notified."""
         with psycopg.connect(self._url) as connection:
-            statement = "UPDATE api_keys SET status = 'revoked' WHERE id = %s AND status = 'active'"
-            return connection.execute(statement, (key_id,)).rowcount
+            return connection.execute(REVOKE, (key_id,)).rowcount
 
     def schema(self) -> dict[str, list[Any]]:
         """What its statements depend on: columns, constraints and indexes of its table, and its version row."""
@@ -119,7 +121,8 @@ class GoService:
             " AND contype IN ('c', 'p', 'u', 'f') ORDER BY 1",
             "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'api_keys'"
             " AND indexname NOT LIKE 'maas_%' ORDER BY 1",
-            "triggers": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'api_keys'::regclass ORDER BY 1",
+            "triggers": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'api_keys'::regclass"
+            " AND tgname NOT LIKE 'maas_%' ORDER BY 1",
             "version": "SELECT version, dirty FROM schema_migrations",
         }
         with psycopg.connect(self._url) as connection:
