@@ -33,10 +33,18 @@ class Cost(NamedTuple):
 
     def plus(self, other: Cost) -> Cost:
         """Both together."""
-        amounts = dict(self.amounts)
-        for currency, amount in other.amounts.items():
+        return together((self, other))
+
+
+def together(costs: Iterable[Cost]) -> Cost:
+    """All of them in one."""
+    amounts: dict[str, Decimal] = {}
+    unpriced = 0
+    for cost in costs:
+        unpriced += cost.unpriced
+        for currency, amount in cost.amounts.items():
             amounts[currency] = amounts.get(currency, Decimal(0)) + amount
-        return Cost(amounts, self.unpriced + other.unpriced)
+    return Cost(amounts, unpriced)
 
 
 NOTHING: Final = Cost({}, 0)
@@ -65,6 +73,9 @@ class PriceBook:
             return NOTHING
         price = self.at(model, moment)
         return Cost({}, tokens.total) if price is None else Cost({price.currency: amount(price, tokens)}, 0)
+
+
+NO_PRICES: Final = PriceBook({})
 
 
 def shown(value: Decimal) -> str:

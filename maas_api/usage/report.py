@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from maas_api.usage.prices import NOTHING, Cost, PriceBook
+from maas_api.usage.prices import NOTHING, Cost, PriceBook, together
 from maas_api.usage.query import Query
 from maas_api.usage.record import Counts
 
@@ -58,7 +58,6 @@ def priced_by(query: Query) -> Query:
 def fold(query: Query, rows: Iterable[Sum], book: PriceBook) -> tuple[tuple[Line, ...], Line]:
     """The lines of a query and their total. ``rows`` are by at least what the query is by."""
     found: dict[tuple[datetime | None, tuple[str, ...]], Line] = {}
-    total = Line(None, (), Counts(), NOTHING)
     for row in rows:
         cost = book.cost(row.group["model"], row.start, row.counts.tokens) if book and row.start else NOTHING
         start = _beginning(query.interval, row.start)
@@ -66,8 +65,9 @@ def fold(query: Query, rows: Iterable[Sum], book: PriceBook) -> tuple[tuple[Line
         known = found.get((start, group))
         line = Line(start, group, row.counts, cost)
         found[(start, group)] = line if known is None else _plus(known, line)
-        total = _plus(total, line)
-    return tuple(found[place] for place in sorted(found, key=_order)), total
+    lines = tuple(found[place] for place in sorted(found, key=_order))
+    counts = Counts._make(map(sum, zip(*(line.counts for line in lines), strict=True))) if lines else Counts()
+    return lines, Line(None, (), counts, together(line.cost for line in lines))
 
 
 def as_fields(line: Line, *, priced: bool) -> dict[str, Any]:

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from maas_api import migrations
+from maas_api.store import months
 from maas_api.store.database import Database, open_database
 from maas_api.usage.query import Query
+from maas_api.usage.record import Counts
 from maas_api.usage.report import priced_by
 from maas_api.usage.statements.reading import Reading, statement
+from maas_api.usage.statements.tables import DIMENSIONS, usage
 from tests.support.postgres import PostgresServer
 from tests.support.usage_rows import TENANT, fill
 
@@ -89,6 +93,48 @@ def test_sqlite_reads_by_index(sqlite_rows: Database, name: str) -> None:
     text = plan(sqlite_rows, asked(QUESTIONS[name]))
     assert "SEARCH maas_usage USING" in text, text
     assert "SCAN maas_usage" not in text, text
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_a_key_s_whole_life_is_read_by_index(request: pytest.FixtureRequest, dialect: str) -> None:
+    """As ``GET /v1/key`` asks: from long ago on, in one sum."""
+    only = {"user": ("user-7",), "key": ("key-307",)}
+    query = Query(datetime(2000, 1, 1, tzinfo=UTC), NOVEMBER[1], "total", (), only)
+    text = plan(request.getfixturevalue(f"{dialect}_rows"), query)
+    assert "Seq Scan" not in text, text
+    assert "SCAN maas_usage" not in text, text
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_sums_too_large_for_a_double_are_exact(request: pytest.FixtureRequest, dialect: str) -> None:
+    database: Database = request.getfixturevalue(f"{dialect}_rows")
+    old, large = datetime(2025, 5, 1, tzinfo=UTC), 2**53 + 1
+    with database.writing() as connection:
+        if database.postgres:
+            months.ensure(connection, "maas_usage", old)
+        row = dict.fromkeys(Counts._fields, 1) | dict.fromkeys(DIMENSIONS, "x") | {"tenant": TENANT, "input": large}
+        connection.execute(sa.insert(usage), [row | {"hour": old + timedelta(hours=n)} for n in range(3)])
+    (found,) = Reading(database, TENANT).sums(Query(old, old + timedelta(days=1), "day", ("user",)))
+    assert (found.counts.input, found.counts.output) == (3 * large, 3)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("interval", ["hour", "day", "month", "total"])
+def test_both_stores_give_the_same_lines(request: pytest.FixtureRequest, dialect: str, interval: str) -> None:
+    only = {"model": ("model-3",)}
+    query = Query(datetime(2026, 10, 30, 5, tzinfo=UTC), NOVEMBER[0] + timedelta(days=2), interval, ("user",), only)
+    sums = Reading(request.getfixturevalue(f"{dialect}_rows"), TENANT).sums(query)
+    starts = {item.start for item in sums}
+    assert sum(item.counts.requests for item in sums) == 9 * (24 * 4 - 5)
+    assert (
+        starts
+        == {
+            "hour": {query.start + timedelta(hours=hour) for hour in range(24 * 4 - 5)},
+            "day": {datetime(2026, 10, 30, tzinfo=UTC) + timedelta(days=day) for day in range(4)},
+            "month": {datetime(2026, month, 1, tzinfo=UTC) for month in (10, 11)},
+            "total": {None},
+        }[interval]
+    )
 
 
 def test_the_days_add_up(postgresql_rows: Database) -> None:
