@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults matrix lint format run bench lock clean
+.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ faults: $(STAMP) ## Stop, cut, fill and skew what the service stands on, under l
 
 matrix: $(STAMP) ## Every way to a model, tried by every kind of caller through a real Envoy, as a table
 	@$(BIN)/python -m tests.matrix
+
+tokens: $(STAMP) ## Users' tokens of every kind, right, wrong and hostile, with the answer to each, as a table
+	@$(BIN)/python -m tests.tokens
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .

@@ -78,7 +78,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     health.register(readiness, fast)
     sources = kube_sources.build(settings, os.environ)
     admins = identity.admins(settings, sources.client)
-    tokens, reviews = identity.tokens(settings, sources.client)
+    signing_in = identity.tokens(settings, sources.client)
     known = subscriptions.build(settings, sources)
     opened = access.build(settings, sources.client, known.directory)
     store_url = database_url(settings, secrets.reader(settings, os.environ))
@@ -95,8 +95,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     metering = usage.build(settings, minting.store, admins, prices, checking.validation)
     calls = Calls(catalog, opened.access)
     judgement = Judgement(calls, opened.paths)
-    authorizer = Authorizer(checking.validation, tokens, judgement, metering.spending)
-    callback = Callback(checking.validation.route, tokens, checking.validation, judgement)
+    authorizer = Authorizer(checking.validation, signing_in.source, judgement, metering.spending)
+    callback = Callback(checking.validation.route, signing_in.source, checking.validation, judgement)
 
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
@@ -107,6 +107,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         blueprints.append(tenants.blueprint(settings, sources.client))
     readiness.add("subscriptions", lambda: Check(known.directory.known, known.directory.report()))
     readiness.add("models", lambda: Check(*catalog.report()))
+    if (issuers := signing_in.issuers) is not None:  # told, no condition: keys go on working without them
+        readiness.add("issuers", lambda: Check(True, issuers()))
     background = [
         *sources.background,
         catalog,
@@ -117,7 +119,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         *minting.background,
         *checking.background,
         *metering.background,
-        *reviews,
+        *signing_in.background,
     ]
     internal = guard.InternalGuard()
     if settings.internal_secret_file is not None:

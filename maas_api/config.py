@@ -132,6 +132,15 @@ class Settings:
     internal_secret_file: Path | None = option("", "INTERNAL_SECRET_FILE", CALLERS, "File with a shared secret that callers of /internal must send as X-MaaS-Internal-Secret; two lines while it is exchanged. Read again when it changes.", _path)
     tokens_file: Path | None = option("", "TOKENS_FILE", CALLERS, "YAML file of platform users for a machine without a cluster: token, username, groups.", _path)
     sign_in: bool = option("false", "SIGN_IN", CALLERS, "Sign callers in here, by an API key or a platform token, where no gateway does. For a laptop: loopback only, and no request with a gateway's headers.", _boolean)
+    oidc_issuer: str = option("", "OIDC_ISSUER", CALLERS, "URL of an OpenID Connect issuer, as its tokens say it (iss): they sign its users in as platform tokens do. Empty: none. Several: --oidc-file.")
+    oidc_audiences: tuple[str, ...] = option("", "OIDC_AUDIENCES", CALLERS, "Audiences (aud) one of which a token of the issuer must have, separated by commas.", _names)
+    oidc_authorized_parties: tuple[str, ...] = option("", "OIDC_AUTHORIZED_PARTIES", CALLERS, "Applications (azp, else client_id) one of which a token must have been made for, separated by commas. Empty: any.", _names)
+    oidc_username_claim: str = option("sub", "OIDC_USERNAME_CLAIM", CALLERS, "Claim with the user's name. email counts only with email_verified.", _required)
+    oidc_username_prefix: str = option("", "OIDC_USERNAME_PREFIX", CALLERS, "Put before each name, such as oidc:. Needed beside users from elsewhere, so that two people never have one name.")
+    oidc_groups_claim: str = option("groups", "OIDC_GROUPS_CLAIM", CALLERS, "Claim with the user's groups, dots lead into objects (realm_access.roles). Everybody is in system:authenticated besides.", _required)
+    oidc_groups_prefix: str = option("", "OIDC_GROUPS_PREFIX", CALLERS, "Put before each of these groups.")
+    oidc_ca_file: Path | None = option("", "OIDC_CA_FILE", CALLERS, "PEM file of the CAs that sign the issuer's certificate. Empty: the system's.", _path)
+    oidc_file: Path | None = option("", "OIDC_FILE", CALLERS, "YAML file of several issuers: a list, each with issuer, audiences and what else the flags have, named as they are without oidc-.", _path)
     token_review: bool = option("false", "TOKEN_REVIEW", CALLERS, "Check platform tokens by TokenReview, for ext_authz and for the callback.", _boolean)
     token_audiences: tuple[str, ...] = option("", "TOKEN_AUDIENCES", CALLERS, "Audiences one of which a token must carry that ext_authz asks about, separated by commas. The callback names its own.", _names)
     provider_open_paths: tuple[str, ...] = option("", "PROVIDER_OPEN_PATHS", CALLERS, "What callers reach of a provider's account beside its models (batches, files), as provider:METHOD /path, '*' at the end for all below, separated by commas. Empty: nothing.", _names)
@@ -176,6 +185,11 @@ class Settings:
     def tls(self) -> bool:
         """Whether the service speaks HTTPS."""
         return self.secure or self.tls_cert is not None or self.tls_self_signed
+
+    @property
+    def oidc(self) -> bool:
+        """Whether users of OpenID Connect issuers sign in."""
+        return bool(self.oidc_issuer) or self.oidc_file is not None
 
     @property
     def bind(self) -> tuple[str, int]:
@@ -242,6 +256,8 @@ def _check_together(settings: Settings) -> None:
         "tls_client_ca",
         "internal_secret_file",
         "tokens_file",
+        "oidc_ca_file",
+        "oidc_file",
         "prices_file",
         "database_url_file",
     ):
@@ -249,8 +265,12 @@ def _check_together(settings: Settings) -> None:
         if path is not None and not path.is_file():
             field = next(item for item in dataclasses.fields(Settings) if item.name == name)
             raise ConfigError(f"{flag_name(field)} ({field.metadata['env']}): no file at {str(path)!r}")
-    if settings.sign_in and settings.tokens_file is None and not settings.token_review:
-        raise ConfigError("--sign-in (SIGN_IN): needs to know platform users, give --tokens-file or --token-review")
+    if settings.oidc_issuer and settings.oidc_file is not None:
+        raise ConfigError("--oidc-file (OIDC_FILE): names every issuer, so --oidc-issuer goes into it as well")
+    if settings.sign_in and not (settings.tokens_file or settings.token_review or settings.oidc):
+        raise ConfigError(
+            "--sign-in (SIGN_IN): needs to know platform users, give --tokens-file, --token-review or --oidc-issuer"
+        )
     if settings.sign_in and not _loopback(settings.bind[0]):
         raise ConfigError(
             f"--sign-in (SIGN_IN): is for this machine alone, and {settings.bind[0]} can be reached from others"

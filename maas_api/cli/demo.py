@@ -55,6 +55,7 @@ Say = Callable[[str], None]
     metavar="ORIGIN",
     help="Let pages of this origin, as http://localhost:3000, call from a browser; * for any. May be repeated.",
 )
+@click.option("--oidc", is_flag=True, help="With an OpenID Connect issuer: a user of it signs in, mints and calls.")
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the result."
 )
@@ -66,6 +67,7 @@ def demo(
     real: bool,
     providers: tuple[str, ...],
     cors_origins: tuple[str, ...],
+    oidc: bool,
     output: str,
     quiet: bool,
 ) -> None:
@@ -105,7 +107,8 @@ def demo(
     for number in _ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, _end)
-    stack = Stack(Path(tempfile.mkdtemp(prefix="maas-demo-")), real=keys, port=port, own=own, cors_origins=cors_origins)
+    folder = Path(tempfile.mkdtemp(prefix="maas-demo-"))
+    stack = Stack(folder, real=keys, port=port, own=own, cors_origins=cors_origins, oidc=oidc)
     code = 1
     try:
         code = _walk(stack, say, keep=keep, output=output)

@@ -83,7 +83,28 @@ def gateway() -> None:
     multiple=True,
     default=_DEFAULTS.token_audiences,
     show_default=True,
-    help="Audience that a service account's token must carry. May be given again.",
+    help="Audience that a service account's token must carry. May be given again; none, beside --oidc-issuer: the "
+    "cluster's tokens are not let in.",
+)
+@click.option(
+    "--oidc-issuer",
+    default="",
+    metavar="URL",
+    help="Have Authorino verify tokens of this OpenID Connect issuer; the service must be told the same (OIDC_ISSUER).",
+)
+@click.option(
+    "--oidc-audience",
+    "oidc_audiences",
+    multiple=True,
+    metavar="NAME",
+    help="Audience (aud) that they must carry. May be given again.",
+)
+@click.option(
+    "--oidc-authorized-party",
+    "oidc_parties",
+    multiple=True,
+    metavar="NAME",
+    help="Application (azp, else client_id) that they must have been made for. May be given again. [default: any]",
 )
 @click.option(
     "--cache",

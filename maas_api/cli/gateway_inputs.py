@@ -19,7 +19,7 @@ import yaml
 
 from maas_api.access import opened
 from maas_api.access.opened import OpenedPath
-from maas_api.gateway.manifests.options import OptionError, Options, SecretKey, Target, TokenLimit
+from maas_api.gateway.manifests.options import OidcIssuer, OptionError, Options, SecretKey, Target, TokenLimit
 from maas_api.models.sources import registry
 from maas_api.providers import provider
 
@@ -37,13 +37,15 @@ def options(values: Mapping[str, Any]) -> Options:
         if not (name and slash and key):
             raise OptionError(f"internal-secret: must be SECRET/KEY, got {values['internal_secret']!r}")
         internal = SecretKey(name, key)
+    oidc = _issuer(values)
     return Options(
         namespace=values["namespace"],
         gateway=values["gateway_name"],
         gateway_namespace=values["gateway_namespace"],
         auth=values["auth"],
         callback_url=values["callback_url"],
-        token_audiences=tuple(values["audiences"]),
+        token_audiences=_audiences(values["audiences"], oidc),
+        oidc=oidc,
         cache=values["cache"],
         token_limits=_limits(values["limits"]),
         internal_secret=internal,
@@ -55,6 +57,20 @@ def options(values: Mapping[str, Any]) -> Options:
         open_paths=_opened(values["open_paths"]),
         one_url=values["one_url"],
     )
+
+
+def _issuer(values: Mapping[str, Any]) -> OidcIssuer | None:
+    if values["oidc_issuer"]:
+        return OidcIssuer(values["oidc_issuer"], tuple(values["oidc_audiences"]), tuple(values["oidc_parties"]))
+    given = next((name for name in ("oidc_audiences", "oidc_parties") if values[name]), None)
+    if given is not None:
+        raise OptionError("oidc-issuer: must be given too, an audience and an authorized party are of its tokens")
+    return None
+
+
+def _audiences(given: Iterable[str], oidc: OidcIssuer | None) -> tuple[str, ...]:
+    found = tuple(given)
+    return () if found == ("none",) and oidc is not None else found
 
 
 def _opened(rules: Iterable[str]) -> tuple[OpenedPath, ...]:

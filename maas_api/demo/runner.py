@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from maas_api.demo.checks import CHECKS, Session, run
+from maas_api.demo.checks import CHECKS, ISSUER_CHECKS, Session, run
 from maas_api.demo.one_url import ROOT_CALLS, call_at_root
 from maas_api.demo.report import Report
 from maas_api.demo.seed import CALLS, perform
@@ -33,7 +33,7 @@ def measure(stack: Stack, say: Say) -> tuple[Report, str]:
         one_url.append(call_at_root(stack.client, root, key, simulated=simulated))
         say(f"called {root.call.model} at the root, POST {root.call.path}")
     findings = []
-    for promise, check in CHECKS:
+    for promise, check in (*ISSUER_CHECKS, *CHECKS) if stack.issuer is not None else CHECKS:
         findings.append(run(promise, check, session))
         say(f"checked: {promise}")
     return Report(rows, stack.url, one_url, findings, time.monotonic() - begun), key

@@ -23,6 +23,7 @@ from maas_api.demo.own_provider import OwnProvider
 from maas_api.demo.process import Child, StartError, check_port, free_port
 from maas_api.demo.routing import Routing, Sites, catalog_of, routing
 from maas_api.demo.simulators.anthropic_api import anthropic_api
+from maas_api.demo.simulators.issuer import Issuer, Person
 from maas_api.demo.simulators.model_server import model_server
 from maas_api.demo.simulators.openai_api import openai_api
 from maas_api.demo.simulators.server import Answer, Simulator
@@ -32,6 +33,9 @@ from maas_api.gateway.process import EnvoyProcess
 
 PROVIDER_HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 _APIS: Mapping[str, Callable[[str], Answer]] = {"openai": openai_api, "anthropic": anthropic_api}
+
+ISSUER = "issuer"
+"""The simulated issuer's name among the simulators."""
 
 PAUSE = 0.03
 """Seconds between two events of a simulator's stream."""
@@ -58,7 +62,7 @@ class Stack:
 
     ``real``: provider name -> its key; those providers are called for real, the others are simulated. ``port``: the
     gateway's port, 0 for a free one. ``own``: further providers, each with its key.
-    ``cors_origins``: whose pages may call from a browser.
+    ``cors_origins``: whose pages may call from a browser. ``oidc``: with an OpenID Connect issuer and a user of it.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Stack:
         port: int = 0,
         own: Sequence[tuple[OwnProvider, str]] = (),
         cors_origins: tuple[str, ...] = (),
+        oidc: bool = False,
     ) -> None:
         self.folder = folder
         self.manifests = folder / "manifests"
@@ -80,6 +85,8 @@ class Stack:
         self._own_keys = {item.name: key for item, key in own}
         self.keys = {name: self.real.get(name) or f"provider-{secrets.token_urlsafe(24)}" for name in PROVIDER_HOSTS}
         self.user = User("alice", secrets.token_urlsafe(24), ("system:authenticated", "developers"))
+        bob = Person("bob", secrets.token_urlsafe(24), ("researchers",))
+        self.issuer = Issuer(bob, "maas", "maas-cli") if oidc else None
         self.simulators: dict[str, Simulator] = {}
         self.service: Child
         self.envoy = EnvoyProcess(folder / "envoy")
@@ -119,8 +126,8 @@ class Stack:
         return provider not in self.real
 
     def received(self) -> dict[str, int]:
-        """How many requests each simulator has received."""
-        return {name: len(simulator.received) for name, simulator in self.simulators.items()}
+        """How many requests each model server has received."""
+        return {name: len(simulator.received) for name, simulator in self.simulators.items() if name != ISSUER}
 
     # -- lifecycle
 
@@ -197,11 +204,15 @@ class Stack:
         made += [
             (name, host, _APIS[name](self.keys[name])) for name, host in PROVIDER_HOSTS.items() if name not in self.real
         ]
+        if self.issuer is not None:
+            made.append((ISSUER, "127.0.0.1", self.issuer.answer))
         for name, host, answer in made:
             simulator = Simulator(name, answer, certificate=self._authority.server(host), pause=PAUSE)
             self._closing.callback(simulator.stop)
             simulator.start()
             self.simulators[name] = simulator
+        if self.issuer is not None:
+            self.issuer.url = self.simulators[ISSUER].url
 
     def _write_manifests(self) -> None:
         values = {"model_server": self.simulators["model server"].url, "gateway": f"http://127.0.0.1:{self._port}"}
@@ -233,6 +244,15 @@ class Stack:
             "--graceful-timeout": "2",
             "--log-format": "text",
         }
+        if self.issuer is not None:
+            options |= {
+                "--oidc-issuer": self.issuer.url,
+                "--oidc-audiences": self.issuer.audience,
+                "--oidc-authorized-parties": self.issuer.party,
+                "--oidc-username-claim": "preferred_username",
+                "--oidc-username-prefix": "oidc:",
+                "--oidc-ca-file": self.folder / "ca.pem",
+            }
         flags = [str(part) for pair in options.items() for part in pair]
         command = [sys.executable, "-m", "maas_api", "serve", *flags]
         self.service = Child("maas-api serve", command, self.logs / "service.log", dict(_clean_environment()))

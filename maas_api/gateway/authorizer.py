@@ -28,7 +28,7 @@ from maas_api.gateway.judgement import Call, Judgement, Passed
 from maas_api.gateway.paths import is_api, listed_provider
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
-from maas_api.identity.tokens import TokenSource
+from maas_api.identity.tokens import Refused, TokenSource, User
 from maas_api.keys.budget import Budgets
 from maas_api.providers import CREDENTIAL_HEADERS
 from maas_api.usage.budgets.decisions import Decision
@@ -104,7 +104,9 @@ class Authorizer:
         who = Identity(verdict.username, verdict.groups)
         return self._judge(request, Caller(who, verdict.models, verdict.subscription, True), credential, verdict)
 
-    def _judge_user(self, request: Request, user: Identity | None, credential: str) -> Reply | Future[Reply]:
+    def _judge_user(self, request: Request, user: User, credential: str) -> Reply | Future[Reply]:
+        if isinstance(user, Refused):
+            return _denied(f"The platform token is not accepted: {user.reason}")
         if user is None:
             return _denied(f"The credential is neither an API key ({KEY_PREFIX}...) nor a known platform token")
         # A platform user may choose among the own subscriptions; whether it is one is decided where it is used.

@@ -26,7 +26,7 @@ from maas_api.errors import ApiError, encode, plain
 from maas_api.gateway.authorizer import KEY_PREFIX, TOKEN_DEADLINE, KeyCheck
 from maas_api.gateway.judgement import Call, Judgement
 from maas_api.identity.headers import Identity
-from maas_api.identity.tokens import TokenSource
+from maas_api.identity.tokens import Refused, TokenSource, User
 from maas_api.validation.validation import UNAVAILABLE, key_in
 from maas_api.validation.verdict import Verdict
 from maas_api.wire import JSON, FastRoute, Pending, Promise, Reply, Request
@@ -36,7 +36,8 @@ T = TypeVar("T")
 
 _ABOUT_A_CALL = b'"model"'
 """Is in every question about a call. One that spells it otherwise gets no ``allowed``, and so is denied."""
-_FIELDS = ("key", "provider", "model", "body", "method", "path")
+_TOKEN = b'"token"'
+_FIELDS = ("key", "token", "provider", "model", "body", "method", "path")
 
 
 class _Asked(NamedTuple):
@@ -67,7 +68,7 @@ class Callback:
         audiences = _audiences_of(request)
         if not audiences:
             return self._keys(request)
-        credential = key_in(request.body)
+        credential = _credential_in(request.body)
         if not credential or credential.startswith(KEY_PREFIX):
             return self._keys(request)
         return _settled(self._tokens.lookup(credential, audiences), _user, TOKEN_DEADLINE)
@@ -80,7 +81,7 @@ class Callback:
         odd = next((name for name in _FIELDS[1:] if not isinstance(fields.get(name, ""), str)), "")
         if odd:
             return plain(400, f"{odd} must be a string, got {body.kind(fields[odd])}").reply()
-        credential = _text(fields, "key")
+        credential = _text(fields, "token") or _text(fields, "key")
         asked = _Asked(
             _text(fields, "provider"),
             named.told(_text(fields, "model"), _text(fields, "body")),
@@ -101,8 +102,9 @@ class Callback:
         caller = Caller(who, verdict.models, verdict.subscription, True) if verdict.valid else None
         return self._with_decision(verdict.body, caller, asked)
 
-    def _of_user(self, user: Identity | None, asked: _Asked) -> Reply:
-        return self._with_decision(_user(user).body, None if user is None else Caller(user, None, "", False), asked)
+    def _of_user(self, user: User, asked: _Asked) -> Reply:
+        caller = Caller(user, None, "", False) if isinstance(user, Identity) else None
+        return self._with_decision(_user(user).body, caller, asked)
 
     def _with_decision(self, verdict: bytes, caller: Caller | None, asked: _Asked) -> Reply:
         """The verdict with the decision beside it. No caller: nothing is allowed."""
@@ -134,6 +136,17 @@ def _audiences(query: str) -> tuple[str, ...]:
     return tuple(parse_qs(query).get("audience", ()))
 
 
+def _credential_in(raw: bytes) -> str:
+    """``token``, which a policy sends whose gateway has verified it (``key`` is then its claims), or else ``key``."""
+    if _TOKEN not in raw:
+        return key_in(raw)
+    try:
+        fields = body.decode(raw).folded(("key", "token"))
+    except body.BodyError:
+        return ""
+    return _text(fields, "token") or _text(fields, "key")
+
+
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     return value if isinstance(value, str) else ""
@@ -144,9 +157,10 @@ def _message(refusal: ApiError) -> str:
     return str(error["message"] if isinstance(error, dict) else error)
 
 
-def _user(user: Identity | None) -> Reply:
-    fields: dict[str, object] = {"valid": False, "tenant": "", "reason": "unknown platform token"}
-    if user is not None:
+def _user(user: User) -> Reply:
+    reason = user.reason if isinstance(user, Refused) else "unknown platform token"
+    fields: dict[str, object] = {"valid": False, "tenant": "", "reason": reason}
+    if isinstance(user, Identity):
         fields = {"valid": True, "username": user.username, "groups": user.groups}
     return Reply(200, (JSON,), json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
 

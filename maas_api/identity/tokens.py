@@ -1,4 +1,4 @@
-"""Platform tokens: who presents one. A static file on a laptop, TokenReview on a cluster.
+"""Platform tokens: who presents one. A static file on a laptop, TokenReview on a cluster, issuers (:mod:`.oidc`).
 
 Only the SHA-256 of a token is compared or used as a cache key. A static token has no shape of its own to be known by,
 so the redactor of log lines is told it.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import yaml
 from cachetools import TTLCache
@@ -35,11 +35,21 @@ _MIN_TOKEN_LENGTH = 16
 _VALID, _INVALID, _ERROR = (metrics.token_reviews.labels(result) for result in ("valid", "invalid", "error"))
 
 
+class Refused(NamedTuple):
+    """A token that is known to be nobody's, and why, in words for whoever sent it."""
+
+    reason: str
+
+
+User = Identity | Refused | None
+"""Who a token stands for; None for a token that nobody here issued."""
+
+
 class TokenSource(Protocol):
     """Turns a bearer token into the platform user it stands for."""
 
-    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
-        """The user, or None for a token nobody issued. A Future where the cluster must be asked.
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> User | Future[User]:
+        """The user, or why there is none. A Future where somebody must be asked.
 
         ``audiences``: one of which a token of the cluster must be for; none given: those of the settings.
         Never blocks. The future raises when the answer cannot be had; that is neither yes nor no.
@@ -54,15 +64,16 @@ class NoTokens:
 
 
 class EitherTokens:
-    """Tokens of the first source that knows one; the second is asked only about those it does not know."""
+    """Tokens of the first source that knows one, be it to refuse it; the second is asked only about those it does not
+    know."""
 
-    def __init__(self, first: StaticTokens, second: TokenSource) -> None:
+    def __init__(self, first: TokenSource, second: TokenSource) -> None:
         self._first = first
         self._second = second
 
-    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> User | Future[User]:
         """The user by either source."""
-        return self._first.lookup(token) or self._second.lookup(token, audiences)
+        return self._first.lookup(token, audiences) or self._second.lookup(token, audiences)
 
 
 class StaticTokens:
@@ -134,7 +145,7 @@ class ReviewedTokens:
         self._lock = threading.Lock()
         self._known: TTLCache[str, Identity] = TTLCache(_REVIEWS_REMEMBERED, REVIEW_TTL_SECONDS, timer=clock)
         self._refused: TTLCache[str, bool] = TTLCache(_REVIEWS_REMEMBERED, _REFUSED_TTL_SECONDS, timer=clock)
-        self._asking: dict[str, Future[Identity | None]] = {}
+        self._asking: dict[str, Future[User]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
@@ -147,7 +158,7 @@ class ReviewedTokens:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def lookup(self, token: str, audiences: Sequence[str] = ()) -> Identity | Future[Identity | None] | None:
+    def lookup(self, token: str, audiences: Sequence[str] = ()) -> User | Future[User]:
         """Known answers at once; otherwise one question to the cluster, shared by everyone who waits for it."""
         wanted = tuple(audiences) or self._audiences
         digest = _digest("\0".join((*wanted, token)))
@@ -161,11 +172,13 @@ class ReviewedTokens:
             if waiting is not None:
                 return waiting
             if self._pool is None or len(self._asking) >= _QUESTIONS_WAITING:
-                failed: Future[Identity | None] = Future()
+                failed: Future[User] = Future()
                 why = "is not running" if self._pool is None else "has too much to do"
                 failed.set_exception(RuntimeError(f"token review {why}"))
                 return failed
-            future = self._pool.submit(self._ask, token, wanted, digest, self._clock() + _QUESTION_SECONDS)
+            future: Future[User] = self._pool.submit(
+                self._ask, token, wanted, digest, self._clock() + _QUESTION_SECONDS
+            )
             self._asking[digest] = future
         future.add_done_callback(lambda _done: self._forget(digest))
         return future
@@ -174,7 +187,7 @@ class ReviewedTokens:
         with self._lock:
             self._asking.pop(digest, None)
 
-    def _ask(self, token: str, audiences: Sequence[str], digest: str, until: float) -> Identity | None:
+    def _ask(self, token: str, audiences: Sequence[str], digest: str, until: float) -> User:
         if self._clock() > until:
             raise TimeoutError("nobody waits for this review any more")
         try:

@@ -49,6 +49,19 @@ token_reviews = Counter(
     [("valid",), ("invalid",), ("error",)],
 )
 
+oidc_tokens = Counter(
+    "maas_api_oidc_tokens_total",
+    "Tokens of OpenID Connect issuers, by result. unknown: the issuer's keys could not be had.",
+    ("result",),
+    [("valid",), ("refused",), ("unknown",)],
+)
+oidc_fetches = Counter(
+    "maas_api_oidc_fetches_total",
+    "Times an issuer's keys were read, each worker for itself.",
+    ("result",),
+    [("success",), ("failure",)],
+)
+
 # Validation cache -------------------------------------------------------------------------------------------------
 
 cache_outcomes = Counter(

@@ -41,6 +41,8 @@ Callback = Callable[[Question], tuple[str, bytes]]
 """The question -> content type and body. An exception: it was not reached."""
 Review = Callable[[str, list[str]], Mapping[str, Any] | None]
 """(token, audiences) -> the TokenReview's status when authenticated, or None."""
+Verify = Callable[[str, str], Mapping[str, Any] | None]
+"""(issuer, token) -> the claims of a token whose signature, issuer and times are right, or None. Not its audience."""
 
 CACHED_BYTES = 1_000
 REVIEWS_A_SECOND, REVIEWS_AT_ONCE = 20, 30
@@ -69,6 +71,7 @@ class Authorino:
         policy: Policy,
         callback: Callback,
         review: Review | None = None,
+        verify: Verify | None = None,
         *,
         lean: bool = False,
         secrets: Mapping[str, str] | None = None,
@@ -77,6 +80,7 @@ class Authorino:
         self._rules = policy["spec"]["rules"]
         self._callback = callback
         self._review = review
+        self._verify = verify
         self._lean = lean
         self._secrets = secrets or {}
         self._clock = clock
@@ -120,10 +124,20 @@ class Authorino:
         for rule in rules:
             if not self._applies(rule, state):
                 continue
-            found = self._value(rule["plain"], state) if "plain" in rule else self._reviewed(rule, state)
+            if "jwt" in rule:
+                found = self._verified(rule, state)
+            else:
+                found = self._value(rule["plain"], state) if "plain" in rule else self._reviewed(rule, state)
             if found is not None:
                 return found
         return None
+
+    def _verified(self, rule: Mapping[str, Any], state: dict[str, Any]) -> Any:
+        scheme, _, token = state["request"]["headers"].get("authorization", "").partition(" ")
+        claims = None if scheme != "Bearer" or self._verify is None else self._verify(rule["jwt"]["issuerUrl"], token)
+        if claims is None:
+            return None
+        return {**claims, **{name: self._value(value, state) for name, value in rule.get("overrides", {}).items()}}
 
     def _reviewed(self, rule: Mapping[str, Any], state: dict[str, Any]) -> Any:
         scheme, _, token = state["request"]["headers"].get("authorization", "").partition(" ")
@@ -222,10 +236,12 @@ class Authorino:
             if not isinstance(found, bool):
                 raise TypeError(f"not a boolean: {pattern['predicate']}")
             return found
-        text = _as_text(_selected(pattern["selector"], state))
+        found = _selected(pattern["selector"], state)
+        text = _as_text(found)
         decide: dict[str, Callable[[], bool]] = {
             "eq": lambda: text == pattern["value"],
             "neq": lambda: text != pattern["value"],
+            "incl": lambda: pattern["value"] in map(_as_text, found if isinstance(found, list) else [found]),
             "matches": lambda: re.search(pattern["value"], text, re.ASCII) is not None,
         }
         return decide[pattern["operator"]]()

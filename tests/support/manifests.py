@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from maas_api.gateway.manifests import Options, SecretKey, Target, TokenLimit, render
+from maas_api.gateway.manifests import OidcIssuer, Options, SecretKey, Target, TokenLimit, render
 from maas_api.providers import MAX_NAME, PROVIDERS, provider
 
 OPTIONS = {
@@ -22,6 +22,7 @@ OPTIONS = {
         request_timeout="300s",
     ),
     "kuadrant-unlimited": Options(cache="long", token_limits=()),
+    "kuadrant-issuer": Options(oidc=OidcIssuer("https://sso.example.com/realms/maas", ("maas",), ("cli", "console"))),
     "kuadrant-literal": Options(provider_keys="literal"),
     "istio": Options(auth="istio", namespace="models", gateway_namespace="istio-ingress"),
 }

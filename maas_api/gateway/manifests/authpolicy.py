@@ -21,7 +21,7 @@ import json
 from urllib.parse import urlencode
 
 from maas_api.access import named
-from maas_api.gateway.manifests.options import Options, Target
+from maas_api.gateway.manifests.options import OidcIssuer, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
 from maas_api.providers import CREDENTIAL_HEADERS
 
@@ -30,10 +30,14 @@ CALLBACK = "apiKeyValidation"
 
 ANSWER = f"auth.metadata.{CALLBACK}"
 CREDENTIAL = "auth.identity"
-"""The API key or platform token, without ``Bearer``: as a selector and in CEL."""
+"""The API key or platform token, without ``Bearer``: as a selector and in CEL. Of a token that Authorino has verified
+these are the claims, and the token is their member ``_TOKEN``."""
+_TOKEN = "maas-token"  # noqa: S105 -- the name of a member
 
 _KEY = "sk-oai-[0-9A-Za-z_]+"
 _PLATFORM = "[0-9A-Za-z._~+/-]+=*"  # RFC 6750, b64token
+_JWT = r"eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
+_DISCOVERY_SECONDS = 3600  # without a number Authorino reads where an issuer has its keys once, for ever
 _AFTER_BEARER = '.@extract:{"sep":" ","pos":1}'
 
 _ANSWERED = f"has(auth.metadata) && has({ANSWER}) && has({ANSWER}.valid)"
@@ -91,7 +95,7 @@ def exported_user() -> Manifest:
 
 def caller_rules(options: Options) -> Manifest:
     """Who may pass to maas-api itself: whose credential the callback calls valid, and who forges no identity."""
-    return _rules(_callback(options), _VALID, _quoted(_NOT_PERMITTED))
+    return _rules(options, _callback(options), _VALID, _quoted(_NOT_PERMITTED))
 
 
 def call_rules(options: Options, more: str = "", otherwise: str = "") -> Manifest:
@@ -99,16 +103,17 @@ def call_rules(options: Options, more: str = "", otherwise: str = "") -> Manifes
     that, ``otherwise`` what a caller is told who fails by it."""
     message = _quoted(_error("permission_error", "not_permitted", otherwise) if otherwise else _NOT_PERMITTED)
     allowed = f"{_ALLOWED} && {more}" if more else _ALLOWED
-    return _rules(_callback(options, CALL), allowed, f"(has({ANSWER}.refusal) ? {ANSWER}.refusal : {message})")
+    return _rules(options, _callback(options, CALL), allowed, f"(has({ANSWER}.refusal) ? {ANSWER}.refusal : {message})")
 
 
-def _rules(callback: Manifest, predicate: str, refused: str) -> Manifest:
+def _rules(options: Options, callback: Manifest, predicate: str, refused: str) -> Manifest:
     """``predicate``: what must hold of the callback's answer. ``refused``: what a known caller is told who fails."""
     predicate = f"{predicate} && {_NO_FORGED_IDENTITY} && {_KEY_WHERE_IT_BELONGS}"
+    patterns = ([] if options.oidc is None else [_made_for_us(options.oidc)]) + [{"predicate": predicate}]
     return {
-        "authentication": _authentication(),
+        "authentication": _authentication(options),
         "metadata": {CALLBACK: callback},
-        "authorization": {"may-pass": {"patternMatching": {"patterns": [{"predicate": predicate}]}}},
+        "authorization": {"may-pass": {"patternMatching": {"patterns": patterns}}},
         "response": {
             "unauthenticated": _refusal({"content-type": {"value": "application/json"}}, {"value": _NO_CREDENTIAL}),
             "unauthorized": _refusal(
@@ -132,31 +137,58 @@ def sent_as(header: str) -> Manifest:
     return {"selector": f"request.headers.{header}", "operator": "matches", "value": pattern}
 
 
-def _authentication() -> Manifest:
+def _made_for_us(issuer: OidcIssuer) -> Manifest:
+    """Authorino verifies signature, issuer and times, and neither for whom a token is nor who asked for it. Selectors,
+    as they cost least; ``incl`` takes a text for a list of one."""
+
+    def claim(name: str, value: str, operator: str = "eq") -> Manifest:
+        return {"selector": f"{CREDENTIAL}.{name}", "operator": operator, "value": value}
+
+    rules = [claim("iss", issuer.url), {"any": [claim("aud", audience, "incl") for audience in issuer.audiences]}]
+    if issuer.parties:
+        by_id = {"any": [claim("client_id", party) for party in issuer.parties]}
+        named = [claim("azp", party) for party in issuer.parties]
+        rules.append({"any": [*named, {"all": [claim("azp", ""), by_id]}]})
+    return {"any": [claim("iss", ""), {"all": rules}]}  # a key, or a token that maas-api alone looks at, has no claims
+
+
+def _authentication(options: Options) -> Manifest:
     """The first rule that finds a credential gives it. An API key counts before a platform token, and in the order of
     maas-api's own authorizer; what is reviewed as a token is so only where there is no key."""
     rules: Manifest = {}
     for priority, header in enumerate(CREDENTIAL_HEADERS):
         selector = f"request.headers.{header}" + (_AFTER_BEARER if header == "authorization" else "")
         rules[f"key-in-{header}"] = {"priority": priority, "when": [sent_as(header)], "plain": {"selector": selector}}
-    bearer = {"selector": "request.headers.authorization", "operator": "matches", "value": f"^Bearer {_PLATFORM}$"}
-    rules["platform-token"] = {
-        "priority": len(CREDENTIAL_HEADERS),
-        "when": [bearer],
-        "plain": {"selector": f"request.headers.authorization{_AFTER_BEARER}"},
-    }
+    token = {"selector": f"request.headers.authorization{_AFTER_BEARER}"}
+    if options.oidc is not None:
+        rules["issuer-token"] = {
+            "priority": len(rules),
+            "when": [_bearer(_JWT)],
+            "jwt": {"issuerUrl": options.oidc.url, "ttl": _DISCOVERY_SECONDS},
+            "overrides": {_TOKEN: token},
+        }
+    if options.token_audiences:
+        rules["platform-token"] = {"priority": len(rules), "when": [_bearer(_PLATFORM)], "plain": token}
     return rules
+
+
+def _bearer(pattern: str) -> Manifest:
+    return {"selector": "request.headers.authorization", "operator": "matches", "value": f"^Bearer {pattern}$"}
 
 
 def _callback(options: Options, call: Manifest | None = None) -> Manifest:
     """The question is the Go service's, which reads ``key`` and knows no tokens. The audiences that a platform token
     must be for are in the URL: by them this service knows that one may be asked about."""
-    audiences = urlencode([("audience", audience) for audience in options.token_audiences])
+    wanted = options.token_audiences or (() if options.oidc is None else options.oidc.audiences)
+    audiences = urlencode([("audience", audience) for audience in wanted])
+    key: Manifest = {"key": {"selector": CREDENTIAL}}
+    if options.oidc is not None:
+        key["token"] = {"selector": f"{CREDENTIAL}.{_TOKEN}"}
     http: Manifest = {
         "url": f"{options.callback_url}?{audiences}",
         "method": "POST",
         "contentType": "application/json",
-        "bodyParameters": {"key": {"selector": CREDENTIAL}, **(call or {})},
+        "bodyParameters": {**key, **(call or {})},
     }
     if options.internal_secret is not None:
         http["sharedSecretRef"] = {"name": options.internal_secret.name, "key": options.internal_secret.key}

@@ -34,6 +34,15 @@ class SecretKey(NamedTuple):
     key: str
 
 
+class OidcIssuer(NamedTuple):
+    """Whose users the policies let in by JWT: one of ``audiences`` in ``aud``, one of ``parties`` in ``azp`` (or, where
+    a token has none, in ``client_id``); no parties: any."""
+
+    url: str
+    audiences: tuple[str, ...]
+    parties: tuple[str, ...] = ()
+
+
 class Api(NamedTuple):
     """maas-api's Service in the cluster."""
 
@@ -64,6 +73,9 @@ class Options:
     auth: Literal["kuadrant", "istio"] = "kuadrant"
     callback_url: str = "https://maas-api.opendatahub.svc.cluster.local:8443/internal/v1/api-keys/validate"
     token_audiences: tuple[str, ...] = ("maas-default-gateway-sa",)
+    """Of tokens of the cluster. Empty, beside an issuer: they are not let in."""
+    oidc: OidcIssuer | None = None
+    """For Kuadrant: Authorino verifies the issuer's tokens, before maas-api is asked."""
     cache: str | None = None
     """A preset of CACHE_SECONDS, for Kuadrant alone; None for the usual one."""
     token_limits: tuple[TokenLimit, ...] | None = None
@@ -144,8 +156,10 @@ class Options:
         parts = urlsplit(self.callback_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise OptionError(f"callback-url: must be an http:// or https:// URL, got {self.callback_url!r}")
-        if not self.token_audiences or not all(text.strip() for text in self.token_audiences):
+        if (not self.token_audiences and self.oidc is None) or not all(text.strip() for text in self.token_audiences):
             raise OptionError("token-audience: at least one, or the token of any service would do")
+        if self.oidc is not None:
+            _check_issuer(self.oidc, self.auth)
         for opened in self.open_paths:
             if opened.method not in _METHODS:
                 raise OptionError(f"open-path: the method must be one of {', '.join(_METHODS)}, got {str(opened)!r}")
@@ -181,6 +195,16 @@ class Target:
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _WINDOW = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")  # Gateway API and Kuadrant share this grammar
+
+
+def _check_issuer(issuer: OidcIssuer, auth: str) -> None:
+    if auth != "kuadrant":
+        raise OptionError("oidc-issuer: is for Authorino; with --auth istio maas-api is asked, which knows its issuers")
+    parts = urlsplit(issuer.url)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        raise OptionError(f"oidc-issuer: must be an https:// URL, got {issuer.url!r}")
+    if not issuer.audiences or not all(text.strip() for text in (*issuer.audiences, *issuer.parties)):
+        raise OptionError("oidc-audience: at least one, or a token that was made for any other service would do")
 
 
 def _require(pattern: re.Pattern[str], name: str, value: str, rule: str) -> None:

@@ -90,6 +90,16 @@ def test_a_token_for_another_audience_is_nobodys_though_it_was_reviewed_for_this
     assert json.loads(ask(callback, "alices.token", "api").body)["valid"] is False
 
 
+@pytest.mark.parametrize("call", [{}, {"model": "gpt-4o", "provider": "openai"}], ids=["alone", "about a call"])
+def test_a_token_that_the_gateway_verified_stands_beside_its_claims(callback: Callback, call: dict[str, str]) -> None:
+    question = {"key": {"sub": "mallory"}, "token": "alices.token", **call}
+    request = Request("POST", PATH, f"{PATH}?audience=gateway", (), json.dumps(question).encode())
+    answer = callback.route(request)
+    assert isinstance(answer, Pending)
+    said = json.loads(answer.promise.result(5).body)
+    assert (said["valid"], said["username"]) == (True, "alice")
+
+
 @pytest.mark.parametrize(
     ("key", "audiences"), [("alices.token", ()), ("sk-oai-a_b", ("gateway",)), ("", ("gateway",)), (7, ("gateway",))]
 )
