@@ -32,6 +32,7 @@ from maas_api.models import assembly as models
 from maas_api.models.calls import Calls
 from maas_api.models.listing import Listing
 from maas_api.observability.redaction import remember_secrets
+from maas_api.page import assembly as page
 from maas_api.store.assembly import database_url
 from maas_api.subscriptions import assembly as subscriptions
 from maas_api.subscriptions import views as subscription_views
@@ -103,6 +104,22 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     fast.add("POST", "/internal/v1/api-keys/validate", callback.route)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
+    shown = page.Parts(
+        minting.store.database,
+        minting.service,
+        minting.fleet,
+        unmatched,
+        known.directory.names_for,
+        known.directory.complaints,
+        metering.service,
+        metering.own_key.budgets,
+        calls,
+        catalog,
+        lambda: [status for feed in sources.every_feed for status in catalog.status_of(feed)],
+        admins,
+        signing_in.source,
+    )
+    blueprints += page.build(settings, shown)
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
     readiness.add("subscriptions", lambda: Check(known.directory.known, known.directory.report()))

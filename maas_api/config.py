@@ -14,6 +14,7 @@ from typing import Any
 
 from maas_api.option_rules import Parser
 from maas_api.option_rules import address as _address
+from maas_api.option_rules import base_url as _base_url
 from maas_api.option_rules import boolean as _boolean
 from maas_api.option_rules import choice as _choice
 from maas_api.option_rules import host as _host
@@ -47,7 +48,7 @@ def option(default: str, env: str, section: str, help_: str, parse: Parser = _te
     )
 
 
-SERVER, PLATFORM, KEYS, STORE, USAGE, CACHE, CALLERS, CATALOG, OBSERVE = (
+SERVER, PLATFORM, KEYS, STORE, USAGE, CACHE, CALLERS, CATALOG, PAGE, OBSERVE = (
     "Server",
     "Platform",
     "API keys",
@@ -56,6 +57,7 @@ SERVER, PLATFORM, KEYS, STORE, USAGE, CACHE, CALLERS, CATALOG, OBSERVE = (
     "Validation cache",
     "Callers",
     "Model catalog",
+    "Page",
     "Observability",
 )
 
@@ -165,6 +167,11 @@ class Settings:
     source_subscriptions: str = option("auto", "SOURCE_SUBSCRIPTIONS", CATALOG, "Read MaaSSubscriptions and MaaSAuthPolicies: on, off, or auto.", _choice("auto", "on", "off"))
     namespace_access_check: bool = option("false", "NAMESPACE_ACCESS_CHECK", CATALOG, "Hide a namespace's models from callers who may not get its LLMInferenceServices (SubjectAccessReview, cached).", _boolean)
 
+    # Page
+    page: str = option("auto", "PAGE", PAGE, "The self-service page below /ui/: gateway believes whom the gateway names, as the API does; local signs people in by their platform token, for this machine alone; off; auto is local with --sign-in, else gateway.", _choice("auto", "gateway", "local", "off"))
+    gateway_url: str = option("", "GATEWAY_URL", PAGE, "Where clients call the models, as the page tells them: https://host. Empty: the address that the browser used.", _base_url)
+    page_session_seconds: int = option("28800", "PAGE_SESSION_SECONDS", PAGE, "Longest session of somebody whom the page signed in itself.", _integer(60, 30 * 86400))
+
     # Observability
     metrics_address: str = option("", "METRICS_ADDRESS", OBSERVE, "Host of the metrics listener. Empty: the API's.", _host)
     metrics_port: int = option("9090", "METRICS_PORT", OBSERVE, "Port of the metrics listener; 0 turns it off.", _integer(0, 65535))
@@ -190,6 +197,11 @@ class Settings:
     def oidc(self) -> bool:
         """Whether users of OpenID Connect issuers sign in."""
         return bool(self.oidc_issuer) or self.oidc_file is not None
+
+    @property
+    def page_mode(self) -> str:
+        """``gateway``, ``local`` or ``off``."""
+        return self.page if self.page != "auto" else "local" if self.sign_in else "gateway"
 
     @property
     def bind(self) -> tuple[str, int]:
@@ -274,6 +286,14 @@ def _check_together(settings: Settings) -> None:
     if settings.sign_in and not _loopback(settings.bind[0]):
         raise ConfigError(
             f"--sign-in (SIGN_IN): is for this machine alone, and {settings.bind[0]} can be reached from others"
+        )
+    if settings.page == "local" and settings.tokens_file is None and not (settings.token_review or settings.oidc):
+        raise ConfigError(
+            "--page (PAGE): local needs to know users, give --tokens-file, --oidc-issuer or --token-review"
+        )
+    if settings.page == "local" and not _loopback(settings.bind[0]):
+        raise ConfigError(
+            f"--page (PAGE): local is for this machine alone, and {settings.bind[0]} can be reached from others"
         )
     if settings.manifests is not None and not settings.manifests.is_dir():
         raise ConfigError(f"--manifests (MANIFESTS): no folder at {str(settings.manifests)!r}")

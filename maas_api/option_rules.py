@@ -110,6 +110,16 @@ def host(text: str) -> str:
     return value
 
 
+def base_url(text: str) -> str:
+    """A base URL without a path that would have to be cut, or nothing."""
+    value = text.strip().rstrip("/")
+    if value and not re.fullmatch(
+        r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", value
+    ):
+        raise ValueError("must be a URL such as https://models.example.com, without a query")
+    return value
+
+
 def rate(text: str) -> float:
     """A share, from 0 to 1."""
     rule = "must be a number from 0 to 1"

@@ -39,10 +39,15 @@ class SignIn:
         """The authorizer's answer, see :func:`identified`, or a refusal. None where nobody need be known."""
         if not path.startswith(ROOT) or method == "OPTIONS":
             return None
-        foreign = any(name.startswith(_FORWARDED) and name != _SUBSCRIPTION for name, _ in lines)
-        if foreign or not _here(client):
+        if not directly_called(lines, client):
             return _REFUSED
         return self._authorize(Request(method, PREFIX + path, PREFIX + path, lines, b""))
+
+
+def directly_called(lines: RawHeaders, client: str) -> bool:
+    """Whether a request comes from this machine and bears no header that a gateway or a proxy sets."""
+    foreign = any(name.startswith(_FORWARDED) and name != _SUBSCRIPTION for name, _ in lines)
+    return not foreign and _here(client)
 
 
 def identified(lines: RawHeaders, answer: Reply) -> RawHeaders:

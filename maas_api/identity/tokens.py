@@ -105,6 +105,10 @@ class StaticTokens:
         """The user who owns the token. The hash is compared, so timing tells nothing about a token."""
         return self._users.get(_digest(token))
 
+    def holder(self, digest: str) -> Identity | None:
+        """The user whose token has this SHA-256, in hex."""
+        return self._users.get(digest)
+
 
 def _user(entry: Any, where: str) -> tuple[str, Identity]:
     if not isinstance(entry, dict):

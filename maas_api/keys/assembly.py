@@ -30,6 +30,8 @@ class Keys:
     """What the composition root needs of the domain."""
 
     store: KeyStore
+    service: KeyService
+    fleet: KeyFleet
     blueprints: Sequence[Blueprint]
     background: Sequence[Background]
 
@@ -66,7 +68,7 @@ def build(
     service = key_service(settings, store, subscriptions, admins, audit)
     fleet = KeyFleet(store, admins, audit)
     one = views.blueprint(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
-    return Keys(store, (one, fleet_views.blueprint(fleet)), (store.database,))
+    return Keys(store, service, fleet, (one, fleet_views.blueprint(fleet)), (store.database,))
 
 
 def _measure(database: Database, limit: int) -> None:

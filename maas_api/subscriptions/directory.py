@@ -226,6 +226,17 @@ class Directory:
             return {"kind": "absent" if self._known else "unknown"}
         return {"subscriptions": len(view.subscriptions), "problems": len(view.problems)}
 
+    def names_for(self, who: Identity) -> list[str]:
+        """The bare names of the subscriptions that the caller may bind a key to, the preferred first."""
+        view = self._view
+        names = () if view is None else (item.name for item in view.owned(who) if item.phase not in ("", model.FAILED))
+        return list(dict.fromkeys(names))
+
+    def complaints(self) -> list[str]:
+        """Everything an operator should mend, a sentence each."""
+        view = self._view
+        return [] if view is None else ["{} {}/{} is left out: {}".format(*problem) for problem in view.problems]
+
     def update(self, subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = ()) -> None:
         """Replace the state by these raw objects. Objects that are newly bad are logged once."""
         view = build(subscriptions, policies, models, namespace=self._namespace, memo=self._memo)

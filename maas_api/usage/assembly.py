@@ -33,6 +33,8 @@ class Assembled:
     blueprints: Sequence[Blueprint]
     background: Sequence[Background]
     spending: Spending
+    service: UsageService
+    own_key: OwnKey
 
 
 def build(
@@ -53,6 +55,8 @@ def build(
         (ingest.blueprint(intake), views.blueprint(service, own_key)),
         (Keeper(ledger, settings.usage_retention_days), spending),
         spending,
+        service,
+        own_key,
     )
 
 

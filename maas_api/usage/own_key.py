@@ -82,8 +82,13 @@ class OwnKey:
             "limit": None,
             "limit_remaining": None,
             "limit_reset": None,
-            "budget": [self._budget(record, budget, now) for budget in record.budgets],
+            "budget": self.budgets(record),
         }
+
+    def budgets(self, record: KeyRecord) -> list[dict[str, Any]]:
+        """Where each of a key's budgets stands."""
+        now = self._usage.now()
+        return [self._budget(record, budget, now) for budget in record.budgets]
 
     def _verdict(self, raw_key: str) -> Verdict:
         found = self._keys.check(raw_key)

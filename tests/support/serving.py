@@ -31,7 +31,7 @@ def serving(service: Service) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)
     thread.start()
     try:
-        until(lambda: server.started or not thread.is_alive(), what="the server started")
+        until(lambda: server.started or not thread.is_alive(), what="the server started", seconds=30)
         assert thread.is_alive(), "the server ended while starting"
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
