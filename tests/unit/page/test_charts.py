@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maas_api.page import charts
@@ -13,6 +13,8 @@ from maas_api.page.charts import HEIGHT, WIDTH, Day
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 WHOLE = st.integers(0, 10**13)
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""What is measured here is no time."""
 
 
 def test_a_day_on_which_nothing_was_has_its_place() -> None:
@@ -24,7 +26,8 @@ def test_a_time_that_ends_within_a_day_shows_that_day() -> None:
     assert len(charts.days_of(START, START + timedelta(days=1, hours=5), [])) == 2
 
 
-@given(st.lists(st.tuples(WHOLE, WHOLE), min_size=1, max_size=90))
+@CALM
+@given(st.lists(st.tuples(WHOLE, WHOLE), min_size=1, max_size=40))
 def test_bars_stay_in_the_drawing_and_are_as_long_as_their_share(counts: list[tuple[int, int]]) -> None:
     days = [Day(date(2026, 1, 1) + timedelta(days=at), *pair) for at, pair in enumerate(counts)]
     made = charts.columns(days, ("input", "output"))
@@ -38,6 +41,7 @@ def test_bars_stay_in_the_drawing_and_are_as_long_as_their_share(counts: list[tu
         assert f"{day.lower + day.upper:,}" in bar.label
 
 
+@CALM
 @given(WHOLE)
 def test_the_scale_s_end_is_round_near_and_not_below(value: int) -> None:
     top = charts.nice(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maas_api.page import defence
@@ -56,6 +56,7 @@ def test_only_this_machine_s_own_names_name_it(host: str, *, local: bool) -> Non
     assert defence.local_name(host) is local
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_what_is_signed_for_one_purpose_by_one_installation_is_nothing_elsewhere(text: str, other: str) -> None:
     ours, theirs = Signer(b"k" * 32), Signer(b"j" * 32)
