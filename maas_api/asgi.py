@@ -21,7 +21,7 @@ from typing import Any
 
 from maas_api import config
 from maas_api.app import Service, build
-from maas_api.edge import bridge, cors, guard, shortcut
+from maas_api.edge import bridge, cors, guard
 from maas_api.edge.bodies import Bodies, Crowded, Left
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import Shortcut
@@ -102,14 +102,13 @@ class Entry:
 
     @cached_property
     def shortcut(self) -> Shortcut | None:
-        """The way for validations around ASGI; None where each request is traced or given CORS headers. For when the
-        service is started."""
-        found = self._service.fast.find(shortcut.METHOD, shortcut.PATH)
-        if found is None or self._tracing is not None or self._cors:
+        """The way for the gateway's questions around ASGI; None where each request is traced or given CORS headers. For
+        when the service is started."""
+        if self._tracing is not None or self._cors:
             return None
         readiness = self._service.readiness
         return Shortcut(
-            found.route,
+            self._service.fast,
             self._service.internal,
             self._recorder,
             self._mailbox,

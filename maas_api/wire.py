@@ -13,6 +13,9 @@ from typing import NamedTuple
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Header lines in the order received: (lower-case name, value), as ASGI gives them."""
 
+HeaderLines = tuple[tuple[bytes, bytes], ...]
+"""Header lines of an answer, in the order they are sent."""
+
 
 class Request(NamedTuple):
     """One HTTP request. ``path`` is percent-decoded, ``target`` is what the request line said, query included."""
@@ -30,6 +33,10 @@ class Request(NamedTuple):
                 return value.decode("latin-1")
         return None
 
+    def first_values(self) -> dict[bytes, bytes]:
+        """Every header's first value, for whoever reads several of them."""
+        return dict(reversed(self.headers))
+
     def header_values(self, name: bytes) -> list[str]:
         """Every value of a repeated header, in order."""
         return [value.decode("latin-1") for key, value in self.headers if key == name]
@@ -39,7 +46,7 @@ class Reply(NamedTuple):
     """A finished answer: status, header lines (without Content-Length, the adapter adds it), encoded body."""
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: HeaderLines
     body: bytes
 
 

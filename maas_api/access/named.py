@@ -7,7 +7,7 @@ nothing is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ BODY_HEADER = "X-MaaS-Body"
 """``nested=<names>;tools=<types>``, each a list with commas, percent-encoded, where there are any: models named below
 the top level or as alternatives, and the kinds of tools the body brings. Or ``doubt=<why>``: one of :data:`DOUBTS`."""
 HEADERS = (MODEL_HEADER, BODY_HEADER)
+_MODEL, _BODY = (name.lower().encode() for name in HEADERS)
 
 DOUBTS: dict[str, tuple[int, str]] = {
     "no-body": (400, "the request has no body: send a JSON object that names one model in 'model'"),
@@ -78,18 +79,19 @@ class Named(NamedTuple):
         return tuple(tool for tool in self.tools if _plain(tool) not in HARMLESS_TOOLS)
 
 
-def read(header: Callable[[bytes], str | None]) -> Named:
-    """What a question's headers tell. ``header`` gives a header's value by its lower-case name, as latin-1."""
-
+def read(headers: Mapping[bytes, bytes]) -> Named:
+    """What a question's headers tell, by their lower-case names."""
     try:
-        model = (header(MODEL_HEADER.lower().encode()) or "").encode("latin-1").decode("utf-8")
+        model = headers.get(_MODEL, b"").decode()
     except UnicodeError:
         return Named(doubt="model-name")
-    return told(model, header(BODY_HEADER.lower().encode()) or "")
+    return told(model, headers.get(_BODY, b"").decode("latin-1"))
 
 
 def told(model: str, about: str) -> Named:
     """What the values of the two headers say."""
+    if not about:
+        return Named(model)
     parts = {key: value for key, _, value in (part.partition("=") for part in about.split(";"))}
     nested, tools = (
         tuple(unquote(item) for item in parts[key].split(",")) if key in parts else () for key in ("nested", "tools")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 KEPT_BYTES = 4096
-"""Longest body of a validation answered by the shortcut; a key takes less than a hundred."""
+"""Longest body of a question answered by the shortcut; a key takes less than a hundred."""
 KEPT_DIGITS = len(str(KEPT_BYTES))
 """A longer Content-Length announces a longer body."""
 

@@ -18,20 +18,21 @@ from maas_api.edge import limits as bound
 from maas_api.edge import refusals
 from maas_api.edge.limits import Limits
 from maas_api.edge.room import Loss, Standing, giving_way
-from maas_api.edge.shortcut import Call, Shortcut, Waiting
+from maas_api.edge.shortcut import Call, Shortcut, Waiting, Way
 from maas_api.edge.transport import JoiningTransport
 from maas_api.observability import metrics
 from maas_api.wire import Reply
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. ``shortcut`` answers validations before ASGI; the other arguments are uvicorn's own."""
+    """One connection. ``shortcut`` answers the gateway before ASGI; the other arguments are uvicorn's own."""
 
     def __init__(self, *, limits: Limits, shortcut: Callable[[], Shortcut | None], **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._limits = limits
         self._shortcut = shortcut()
         self._kept: bytes | None = None  # the body so far of a request that uvicorn has not been told of
+        self._way: Way | None = None  # and how that is answered
         self._declared = b""  # its Content-Length
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -142,8 +143,8 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
             self.app = refusals.UNSPOKEN
-        elif self._shortcut is not None and self._takes_shortcut(self._shortcut):
-            self._kept = b""
+        elif self._shortcut is not None and (way := self._way_around(self._shortcut)) is not None:
+            self._kept, self._way = b"", way
             return
         super().on_headers_complete()
 
@@ -164,8 +165,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is whole; the next one's headers start behind it."""
         kept, self._kept = self._kept, None
-        if kept is not None and self._shortcut is not None:
-            self._answer(self._shortcut, kept)
+        if kept is not None and self._shortcut is not None and self._way is not None:
+            self._answer(self._shortcut, self._way, kept)
         else:
             super().on_message_complete()
         self._in_head, self._incomplete, self._head_bytes, self._framing_bytes = True, False, 0, 0
@@ -192,17 +193,18 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def _takes_shortcut(self, shortcut: Shortcut) -> bool:
-        """Whether the request is a validation with nothing unusual about it, on a connection with nothing under way."""
-        return (
-            shortcut.takes(self.parser.get_method(), self.url)
-            and (self.cycle is None or self.cycle.response_complete)
-            and not self.expect_100_continue
-            and not self.flow.write_paused
-            and not self.parser.should_upgrade()
-            and len(self._declared) <= bound.KEPT_DIGITS
-            and self.parser.get_http_version() == "1.1"
-        )
+    def _way_around(self, shortcut: Shortcut) -> Way | None:
+        """How a question of the gateway is answered that has nothing unusual about it, with nothing else under way."""
+        if (
+            (self.cycle is not None and not self.cycle.response_complete)
+            or self.expect_100_continue
+            or self.flow.write_paused
+            or self.parser.should_upgrade()
+            or len(self._declared) > bound.KEPT_DIGITS
+            or self.parser.get_http_version() != "1.1"
+        ):
+            return None
+        return shortcut.way(self.parser.get_method(), self.url)
 
     def _hand_over(self) -> None:
         """Tell uvicorn of the request after all."""
@@ -210,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         super().on_body(kept or b"")
 
-    def _answer(self, shortcut: Shortcut, body: bytes) -> None:
+    def _answer(self, shortcut: Shortcut, way: Way, body: bytes) -> None:
         waiting = Waiting(keep_alive=self.parser.should_keep_alive())
         self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
 
@@ -225,7 +227,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
             self.on_response_complete()
 
-        shortcut.answer(self.url, self.headers, body, self.client[0] if self.client else "", give)
+        shortcut.answer(way, self.headers, body, self.client[0] if self.client else "", give)
 
     @property
     def _too_many_bytes(self) -> str:

@@ -1,46 +1,50 @@
-"""A validation answered before ASGI: no scope, no task, one write.
+"""The gateway's questions answered before ASGI: no scope, no task, one write.
 
-Every inference request waits for this answer, and most of what ASGI costs is spent on what it cannot need: a task, an
-event, a queue of messages. So the connection's protocol hands a validation over as headers and body, and gets the
-answer, or the promise of one, at once. What is answered, counted and logged is the same as through the entry; a
-request that is in any way unusual takes that way.
+Every inference request waits for one of these answers, the validation of its key or the authorizer's word, and most of
+what ASGI costs is spent on what they cannot need: a task, an event, a queue of messages. So the connection's protocol
+hands a question over as headers and body, and gets the answer, or the promise of one, at once. What is answered,
+counted and logged is the same as through the entry; a request that is in any way unusual takes that way.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 from typing import NamedTuple
 
-from maas_api.edge.guard import InternalGuard
+from maas_api.edge.guard import PREFIX, InternalGuard
 from maas_api.edge.mailbox import Mailbox
 from maas_api.observability import metrics
 from maas_api.observability.requests import REQUEST_ID, Context, Recorder, request_id
-from maas_api.wire import JSON, FastRoute, Pending, RawHeaders, Reply, Request
+from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request, RouteTable
 
-METHOD = "POST"
 PATH = "/internal/v1/api-keys/validate"
 FAULT = Reply(500, (JSON,), b"")
-"""Our own fault on the callback. Without a body: Authorino takes whatever parses for a verdict and remembers it."""
+"""Our own fault on a callback. Without a body: Authorino takes whatever parses for a verdict and remembers it."""
 
-_METHOD, _TARGET = METHOD.encode(), PATH.encode()
-_WITH_QUERY = _TARGET + b"?"
-_STATUS_LINES = {
-    200: b"HTTP/1.1 200 OK\r\n",
-    400: b"HTTP/1.1 400 Bad Request\r\n",
-    401: b"HTTP/1.1 401 Unauthorized\r\n",
-    404: b"HTTP/1.1 404 Not Found\r\n",
-    500: b"HTTP/1.1 500 Internal Server Error\r\n",
-    503: b"HTTP/1.1 503 Service Unavailable\r\n",
-}
+_PREFIX, _TARGET = PREFIX.encode(), PATH.encode()
+_METHODS = {b"POST": "POST", b"GET": "GET"}
+"""Others are rare, and HEAD is answered without the body that the rest has."""
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _log = logging.getLogger(__name__)
 
 
-class Call(NamedTuple):
-    """A validation under way: what its answer is recorded with."""
+class Way(NamedTuple):
+    """A question that has no more than its target to say which it is, and the route that answers it."""
 
+    method: str
+    path: str
+    target: str
+    found: Found
+
+
+class Call(NamedTuple):
+    """A question under way: what its answer is recorded with."""
+
+    way: Way
     headers: RawHeaders
     client: str
     begun: float
@@ -69,11 +73,11 @@ class Waiting:
 
 
 class Shortcut:
-    """Answers the validation callback for the connections of one worker."""
+    """Answers the fast routes below ``/internal/`` for the connections of one worker."""
 
     def __init__(
         self,
-        route: FastRoute,
+        routes: RouteTable,
         guard: InternalGuard,
         recorder: Recorder,
         mailbox: Mailbox,
@@ -81,40 +85,52 @@ class Shortcut:
         draining: Callable[[], bool],
     ) -> None:
         """``standing``: headers that every answer carries. ``draining``: whether connections are to end."""
-        self._route = route
+        self._routes = routes
+        self._validation = self._find("POST", PATH, PATH)
         self._guard = guard
         self._recorder = recorder
         self._mailbox = mailbox
         self._standing = _lines(standing)
         self._draining = draining
-        self._in_flight = metrics.http_in_flight.labels(METHOD)
+        self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS.values()}
         self._heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 
-    @staticmethod
-    def takes(method: bytes, target: bytes) -> bool:
-        """Whether this request is the callback, written the way its callers write it."""
-        return (target == _TARGET or target.startswith(_WITH_QUERY)) and method == _METHOD
+    def way(self, method: bytes, target: bytes) -> Way | None:
+        """The way of a request that is one of the questions, written the way their callers write them."""
+        if target == _TARGET and method == b"POST":
+            return self._validation
+        if not target.startswith(_PREFIX) or b"%" in target or b"#" in target or not target.isascii():
+            return None
+        known = _METHODS.get(method)
+        if known is None:
+            return None
+        text = target.decode("ascii")
+        return self._find(known, text.partition("?")[0], text)
+
+    def _find(self, method: str, path: str, target: str) -> Way | None:
+        found = self._routes.find(method, path)
+        return None if found is None or found.body_bytes else Way(method, path, target, found)
 
     def answer(
-        self, target: bytes, headers: RawHeaders, body: bytes, client: str, give: Callable[[Reply, Call], None]
+        self, way: Way, headers: RawHeaders, body: bytes, client: str, give: Callable[[Reply, Call], None]
     ) -> None:
         """Have ``give`` called with the answer, at once where it is known, else from the event loop later."""
-        call = Call(headers, client, perf_counter())
+        call = Call(way, headers, client, perf_counter())
         try:
-            answer = self._guard.refuse(PATH, headers) or self._route(
-                Request(METHOD, PATH, target.decode("latin-1"), headers, body)
+            answer = self._guard.refuse(way.path, headers) or way.found.route(
+                Request(way.method, way.path, way.target, headers, body)
             )
         except Exception:
-            _log.exception("validation failed")
+            _log.exception("a question of the gateway failed", extra={"method": way.method})
             answer = FAULT
         if isinstance(answer, Pending):
-            self._in_flight.inc()
+            self._in_flight[way.method].inc()
             self._mailbox.when(answer, lambda reply: self._later(reply, call, give))
         else:
             give(answer, call)
 
     def _later(self, reply: Reply, call: Call, give: Callable[[Reply, Call], None]) -> None:
-        self._in_flight.dec()
+        self._in_flight[call.way.method].dec()
         give(reply, call)
 
     @property
@@ -125,17 +141,14 @@ class Shortcut:
     def encode(self, reply: Reply, call: Call, date: bytes, *, close: bool) -> bytes:
         """The answer as it goes over the wire; ``date`` is the server's own header lines. Records it."""
         identifier = request_id(call.headers)
-        key = (reply.status, reply.headers)
-        head = self._heads.get(key)
-        if head is None:  # a handful: verdicts, refusals and faults have constant headers
-            head = self._heads[key] = _STATUS_LINES[reply.status] + _lines(reply.headers) + self._standing
+        way = call.way
         seconds = perf_counter() - call.begun
-        self._recorder.count(METHOD, PATH, reply.status, seconds)
+        self._recorder.count(way.method, way.found.label, reply.status, seconds)
         if self._recorder.wants_line(reply, hot=True):
             context = Context(identifier, call.headers)
-            self._recorder.line(METHOD, PATH, reply.status, seconds, call.client, context)
+            self._recorder.line(way.method, way.path, reply.status, seconds, call.client, context)
         return b"%s%s%s: %s\r\ncontent-length: %d\r\n%s\r\n%s" % (
-            head,
+            self._head(way, reply),
             date,
             REQUEST_ID,
             identifier,
@@ -144,6 +157,15 @@ class Shortcut:
             reply.body,
         )
 
+    def _head(self, way: Way, reply: Reply) -> bytes:
+        if way.path != PATH:
+            return _STATUS_LINES[reply.status] + _lines(reply.headers) + self._standing
+        key = (reply.status, reply.headers)
+        head = self._heads.get(key)
+        if head is None:  # a handful: verdicts, refusals and faults have constant headers
+            head = self._heads[key] = _STATUS_LINES[reply.status] + _lines(reply.headers) + self._standing
+        return head
+
 
 def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    return b"".join(b"%s: %s\r\n" % line for line in headers)
+    return b"".join([b"%s: %s\r\n" % line for line in headers])

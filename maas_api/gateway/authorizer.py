@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -54,8 +54,11 @@ _CHALLENGE = (
     # Read by OpenAI's and Anthropic's SDKs. Without it Claude Code repeats a refused call for three minutes.
     ("X-Should-Retry", "false"),
 )
+_CREDENTIALS = tuple(name.encode() for name in CREDENTIAL_HEADERS)
+_AUTHORIZATION = b"authorization"
 T = TypeVar("T")
-NOTHING_RUN = Passed()
+Said = Mapping[bytes, bytes]
+"""The first value of each header of the question."""
 
 
 class KeyCheck(Protocol):
@@ -88,71 +91,68 @@ class Authorizer:
         """The answer to one question. In doubt, and when the store or the cluster is silent, the answer is no."""
         if _shows_a_key(request.target):
             return _MISPLACED
-        credential = _credential(request)
+        said = request.first_values()
+        credential = _credential(said)
         if isinstance(credential, Reply):
             return credential
         if credential.startswith(KEY_PREFIX):
             verdict = self._keys.check(credential)
             deadline = self._keys.deadline + (BUDGET_SECONDS if self._budgets is not None else 0)
-            return _settle(verdict, lambda known: self._judge_key(request, known, credential), deadline)
+            return _settle(verdict, lambda known: self._judge_key(request, said, known, credential), deadline)
         user = self._tokens.lookup(credential)
-        return _settle(user, lambda known: self._judge_user(request, known, credential), TOKEN_DEADLINE)
+        return _settle(user, lambda known: self._judge_user(request, said, known, credential), TOKEN_DEADLINE)
 
-    def _judge_key(self, request: Request, verdict: Verdict, credential: str) -> Reply | Future[Reply]:
+    def _judge_key(self, request: Request, said: Said, verdict: Verdict, credential: str) -> Reply | Future[Reply]:
         if not verdict.valid:
             return _denied(f"The API key is not accepted: {verdict.reason}")
         who = Identity(verdict.username, verdict.groups)
-        return self._judge(request, Caller(who, verdict.models, verdict.subscription, True), credential, verdict)
+        caller = Caller(who, verdict.models, verdict.subscription, True)
+        return self._judge(request, said, caller, credential, verdict.key_id, verdict.budgets)
 
-    def _judge_user(self, request: Request, user: User, credential: str) -> Reply | Future[Reply]:
+    def _judge_user(self, request: Request, said: Said, user: User, credential: str) -> Reply | Future[Reply]:
         if isinstance(user, Refused):
             return _denied(f"The platform token is not accepted: {user.reason}")
         if user is None:
             return _denied(f"The credential is neither an API key ({KEY_PREFIX}...) nor a known platform token")
         # A platform user may choose among the own subscriptions; whether it is one is decided where it is used.
         wanted = headers.last_subscription(request.header_values(headers.SUBSCRIPTION.lower().encode()))
-        return self._judge(request, Caller(user, None, wanted, False), credential)
+        return self._judge(request, said, Caller(user, None, wanted, False), credential)
 
     def _judge(
-        self, request: Request, caller: Caller, credential: str, key: Verdict | None = None
+        self, request: Request, said: Said, caller: Caller, credential: str, key_id: str = "", budgets: Budgets = ()
     ) -> Reply | Future[Reply]:
         path = _original_path(request)
-        budgets = () if key is None else key.budgets
         if is_api(path) or listed_provider(request.method, path):
-            return _allowed(caller, credential, budgets=budgets)  # what the caller sees there is the API's own matter
+            return _to_api(caller, credential, budgets)  # what the caller sees there is the API's own matter
         try:
-            passed = self._judgement.judge(Call(request.method, path, named.read(request.header)), caller)
+            passed = self._judgement.judge(Call(request.method, path, named.read(said)), caller)
         except ApiError as refusal:
             return refusal.reply()
-        allowed = _allowed(caller, "", passed)
-        if allowed.status != OK:
+        allowed = _to_model(caller, key_id, passed)
+        if not budgets or not passed.model or self._budgets is None or allowed.status != OK:
             return allowed
-        key_id = "" if key is None else key.key_id
-        counted = quota.counted(allowed, caller, key_id, passed.model, passed.provider)
-        if not budgets or not passed.model or self._budgets is None:
-            return counted
         decided = self._budgets.check(key_id, budgets)
         if isinstance(decided, Future):
-            return _then(decided, lambda known: quota.held(counted, known))
-        return quota.held(counted, decided)
+            return _then(decided, lambda known: quota.held(allowed, known))
+        return quota.held(allowed, decided)
 
 
-def _credential(request: Request) -> str | Reply:
+def _credential(said: Said) -> str | Reply:
     """What the client authenticates with, or the refusal. An API key counts before anything else that it sent."""
-    found = [value for name in CREDENTIAL_HEADERS if (value := _presented(request, name))]
+    found = [value for name in _CREDENTIALS if name in said and (value := _presented(name, said[name]))]
     if found:
         return next((value for value in found if value.startswith(KEY_PREFIX)), found[0])
-    if request.header(b"authorization"):
+    if said.get(_AUTHORIZATION):
         return _denied("The Authorization header must be: Bearer, a space, the API key or platform token")
     return _denied("No credential: send Authorization: Bearer with an API key, or the key as x-api-key")
 
 
-def _presented(request: Request, header: str) -> str:
+def _presented(header: bytes, value: bytes) -> str:
     """The credential in a header, empty where there is none."""
-    value = (request.header(header.encode()) or "").strip()
-    if header != "authorization":
-        return value
-    scheme, _, token = value.partition(" ")
+    text = value.decode("latin-1").strip()
+    if header != _AUTHORIZATION:
+        return text
+    scheme, _, token = text.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
@@ -174,21 +174,29 @@ def _original_path(request: Request) -> str:
     return request.path.removeprefix(PREFIX)
 
 
-def _allowed(caller: Caller, credential: str, passed: Passed = NOTHING_RUN, budgets: Budgets = ()) -> Reply:
-    """200 with the whole identity: every header that tells something is set or removed, so none of a client's remains.
-
-    ``credential``: what maas-api's own endpoints are shown of it; "" where a model answers, which is shown none.
-    """
-    return _yes(caller, credential, passed.route, budgets) if credential else _to_model(caller, passed.route, budgets)
+def _to_api(caller: Caller, credential: str, budgets: Budgets) -> Reply:
+    """The way to maas-api's own endpoints, which are shown the credential as well."""
+    # They read one header only; an SDK that sent its key in another one is served as well.
+    others = tuple(name for name in CREDENTIAL_HEADERS if name != "authorization")
+    allowed = _yes(caller, "", budgets, others)
+    if allowed.status != OK:
+        return allowed
+    return Reply(OK, (*allowed.headers, (b"authorization", f"Bearer {credential}".encode("latin-1"))), b"")
 
 
 @lru_cache(maxsize=4096)
-def _to_model(caller: Caller, route: str, budgets: Budgets) -> Reply:
-    """The same callers call again and again: their answer is put together once. It holds no credential."""
-    return _yes(caller, "", route, budgets)
+def _to_model(caller: Caller, key_id: str, passed: Passed) -> Reply:
+    """The way to a model, which is shown no credential. The same callers call again and again: their answer is put
+    together once."""
+    allowed = _yes(caller, passed.route, (), CREDENTIAL_HEADERS)
+    if allowed.status != OK:
+        return allowed
+    more = quota.counted(caller, key_id, passed.model, passed.provider)
+    return Reply(OK, allowed.headers + more, b"")
 
 
-def _yes(caller: Caller, credential: str, route: str, budgets: Budgets) -> Reply:
+def _yes(caller: Caller, route: str, budgets: Budgets, removed: tuple[str, ...]) -> Reply:
+    """200 with the whole identity. Each header that tells something is set or removed: none of a client's remains."""
     said = {
         headers.USERNAME: caller.who.username,
         headers.GROUP: json.dumps(caller.who.groups),  # ASCII: anything else is escaped
@@ -200,15 +208,9 @@ def _yes(caller: Caller, credential: str, route: str, budgets: Budgets) -> Reply
     for name in (headers.USERNAME, headers.SUBSCRIPTION):
         if not _fits_a_header(said[name]):
             return errors.sdk(403, f"{name} cannot pass the gateway: it must be printable ASCII text").reply()
-    remove = [name.lower() for name, value in said.items() if not value]
+    remove = [*(name.lower() for name, value in said.items() if not value), *removed]
     lines = [(name.lower().encode(), value.encode()) for name, value in said.items() if value]
-    if credential:
-        # The API reads one header only; an SDK that sent its key in another one is served as well.
-        lines.append((b"authorization", f"Bearer {credential}".encode("latin-1")))
-        remove += [name for name in CREDENTIAL_HEADERS if name != "authorization"]
-    else:
-        remove += CREDENTIAL_HEADERS
-    return Reply(200, (*lines, (REMOVE, ",".join(remove).encode())), b"")
+    return Reply(OK, (*lines, (REMOVE, ",".join(remove).encode())), b"")
 
 
 def _fits_a_header(value: str) -> bool:

@@ -8,7 +8,7 @@ from maas_api import errors
 from maas_api.access.caller import Caller
 from maas_api.usage import record
 from maas_api.usage.budgets.decisions import Decision, Granted, Spent
-from maas_api.wire import Reply
+from maas_api.wire import HeaderLines, Reply
 
 METERED = "x-maas-metered-"
 """Begins the names of those headers that the gateway keeps as metadata, for its log; no model is sent them."""
@@ -29,8 +29,8 @@ LEFT_HEADERS = (LIMIT, REMAINING, RESET)
 """OpenAI's names for what is left; of several budgets the one with the least."""
 
 
-def counted(allowed: Reply, caller: Caller, key_id: str, model: str, provider: str) -> Reply:
-    """The yes with what the call is counted under."""
+def counted(caller: Caller, key_id: str, model: str, provider: str) -> HeaderLines:
+    """What a call is counted under."""
     said = (
         (_KEY, key_id),
         (_USER, caller.who.username),
@@ -38,14 +38,13 @@ def counted(allowed: Reply, caller: Caller, key_id: str, model: str, provider: s
         (_MODEL, model),
         (_PROVIDER, provider),
     )
-    lines = tuple([(name, value.encode()) for name, value in said if value])
-    return Reply(allowed.status, allowed.headers + lines, allowed.body)
+    return tuple([(name, value.encode()) for name, value in said if value])
 
 
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        lines: tuple[tuple[bytes, bytes], ...] = (
+        lines: HeaderLines = (
             (_HELD, b"%d.%d" % (decided.held, decided.generation)),
             (_LIMIT, b"%d" % decided.budget.tokens),
             (_REMAINING, b"%d" % decided.left),

@@ -136,6 +136,7 @@ class Snapshot:
         self.by_prefix = by_prefix
         self.by_other_name = by_other_name
         self.read = False  # whether anyone has asked for a view
+        self._named: dict[str, tuple[ModelEntry, ...]] = {}  # those asked for: nothing is indexed that nobody calls
         self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS_BYTES, getsizeof=_size)
         self._lock = threading.Lock()
 
@@ -215,10 +216,15 @@ class Snapshot:
         same = (row for row in self.with_id(entry.id) if closed(row.entry, grants) is None)
         return any(row.entry is entry for row in shown(same))
 
-    def named(self, name: str) -> Iterator[ModelEntry]:
+    def named(self, name: str) -> tuple[ModelEntry, ...]:
         """The entries that go by a name: first those whose id it is, then by alias or a provider's name for it."""
-        for identifier in (name, *sorted(self.by_other_name.get(name, ()))):
-            yield from (row.entry for row in self.with_id(identifier))
+        found = self._named.get(name)
+        if found is None:
+            ids = (name, *sorted(self.by_other_name.get(name, ())))
+            found = tuple(row.entry for identifier in ids for row in self.with_id(identifier))
+            if found:  # names that nobody has are without number
+                self._named[name] = found
+        return found
 
     def served_at(self, path_prefix: str) -> Iterator[ModelEntry]:
         """The entries of what is served at a path in the cluster."""

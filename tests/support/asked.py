@@ -46,8 +46,16 @@ class Asked:
         await send({"type": "http.response.body", "body": reply.body})
 
     def lookup(self, request: Request) -> Reply | Pending:
-        """The fast route behind the shortcut."""
+        """The callback behind the shortcut."""
         self._talk.happens("validates", shown(request.body))
+        return self._looked_up()
+
+    def judgement(self, request: Request) -> Reply | Pending:
+        """The authorizer behind the shortcut."""
+        self._talk.happens("judges", f"{request.method} {request.target}")
+        return self._looked_up()
+
+    def _looked_up(self) -> Reply | Pending:
         if self._known is not None:
             return self._known
         promise = Promise()

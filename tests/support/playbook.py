@@ -23,14 +23,15 @@ from maas_api.edge.guard import InternalGuard
 from maas_api.edge.limits import Limits
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.protocol import BoundedProtocol
-from maas_api.edge.shortcut import Shortcut
+from maas_api.edge.shortcut import PATH, Shortcut
 from maas_api.observability.requests import Recorder
-from maas_api.wire import JSON, Reply
+from maas_api.wire import JSON, Reply, RouteTable
 from tests.support.asked import Asked
 from tests.support.clockwork import Clockwork
 from tests.support.transcript import Conversation, shown, shown_answer
 from tests.support.wire import Wire
 
+AUTHORIZER = "/internal/v1/authz"
 DATE = "Thu, 01 Jan 1970 00:00:00 GMT"
 _LONG = 3600.0
 _NOSNIFF = ((b"x-content-type-options", b"nosniff"),)
@@ -88,7 +89,10 @@ class Connection:
         self.asked = Asked(self._talk, known)
 
         def shortcut() -> Shortcut:
-            guarded = (self.asked.lookup, playbook.guard, Recorder({}, 0.0), Mailbox())
+            routes = RouteTable()
+            routes.add("POST", PATH, self.asked.lookup)
+            routes.add_prefix(AUTHORIZER, self.asked.judgement)
+            guarded = (routes, playbook.guard, Recorder({}, 0.0), Mailbox())
             return Shortcut(*guarded, _NOSNIFF, lambda: playbook.draining)
 
         self._protocol = BoundedProtocol(limits=playbook.limits, shortcut=shortcut, **playbook.uvicorns)
@@ -144,6 +148,10 @@ class Connection:
     def validates(self, body: bytes) -> Connection:
         """The shortcut looks a key up; the application is not asked."""
         return self._goes_out("validates", shown(body))
+
+    def judges(self, request: str) -> Connection:
+        """The shortcut has the authorizer look at a call, such as ``GET /v1/models``; the application is not asked."""
+        return self._goes_out("judges", request)
 
     def sends(self, status: int, body: bytes | str = b"", /, **headers: str | None) -> Connection:
         """A whole answer: a ``str`` is an error's message; of the headers those named, None for one that is absent."""

@@ -77,7 +77,7 @@ class Gateway:
         data = written(case, ok=MODELS[language], no=SECRET, headers=headers)
         status, body = exchange(self.url, data)
         reached = tuple(name for name, server in self.servers.items() if len(server.received) > before[name])
-        told = named.read(self.questions[-1].header) if self.questions else None
+        told = named.read(self.questions[-1].first_values()) if self.questions else None
         return Outcome(status, told, reached, str(json.loads(body)["model"]) if status == 200 else "")
 
 

@@ -1,4 +1,4 @@
-"""The validation callback's short way around ASGI: the same answers, whatever the request looks like on the wire."""
+"""The gateway's short way around ASGI: the same answers, whatever the request looks like on the wire."""
 
 from __future__ import annotations
 
@@ -21,10 +21,22 @@ from tests.support.wait import until
 PATH = "/internal/v1/api-keys/validate"
 ALICE = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["ml"]'}
 
+REGISTRY = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: external-model-registry, namespace: maas-api}
+data:
+  models: |
+    - {id: gpt-4o-mini, provider: openai}
+"""
+AUTHORIZER = "/internal/v1/authz"
+MODEL = "X-Gateway-Model-Name: gpt-4o-mini"
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("shortcut")
+    (folder / "registry.yaml").write_text(REGISTRY)
     flags = {
         "sqlite_path": str(folder / "keys.db"),
         "manifests": str(folder),
@@ -176,3 +188,37 @@ def test_a_client_that_leaves_before_its_answer_costs_nobody_else_theirs(base: s
         opened.sendall(call(asked(key)))
         assert verdict(opened) is True
     until(lambda: metrics.http_in_flight.labels("POST").value == 0, what="nothing is in flight any more")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "status"),
+    [
+        ("POST", "/v1/chat/completions", (MODEL,), 200),
+        ("POST", "/external/openai/v1/chat/completions", (MODEL,), 200),
+        ("POST", "/external/openai/v1/chat/completions?api_version=1", (MODEL, "X-MaaS_Username: root"), 200),
+        ("GET", "/v1/models?limit=1", (), 200),
+        ("POST", "/v1/chat/completions", ("X-Gateway-Model-Name: gpt-5",), 404),
+        ("POST", "/v1/chat/completions", (), 400),
+        ("GET", "/v1/chat/completions", (MODEL,), 405),
+        ("POST", "/v1/nothing", (MODEL,), 404),
+        ("POST", "/external/openai/v1/files", (MODEL,), 403),
+        ("POST", "/v1/chat/completions?key=sk-oai-x", (MODEL,), 400),
+        ("POST", "/v1/chat/completions", (MODEL, "X-Forwarded-For: 1.2.3.4"), 404),
+    ],
+)
+@pytest.mark.parametrize("with_key", [True, False], ids=["key", "no key"])
+def test_a_question_is_answered_alike_on_both_ways(
+    base: str, key: str, method: str, target: str, headers: tuple[str, ...], status: int, with_key: bool
+) -> None:
+    sent = (*headers, "X-Request-ID: same", *((f"Authorization: Bearer {key}",) if with_key else ()))
+    short = call("", *sent, method=method, target=AUTHORIZER + target)
+    way_round = short.replace(b"Content-Length: 0", b"Content-Length: 00000")  # as unusual as it may be
+    answers = []
+    for request in (short, way_round):
+        with connection(base) as opened:
+            opened.sendall(request)
+            answers.append(answer(opened))
+    for _, said, _ in answers:
+        del said["date"]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == (status if with_key else answers[1][0])

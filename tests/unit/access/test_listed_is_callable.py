@@ -152,14 +152,14 @@ def _matches(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(worlds(), CALLER, st.sampled_from(["openai", "vllm"]))
 def test_at_a_provider_s_route(world: World, caller: Caller, provider: str) -> None:
     called = ids_called(world, caller, f"/external/{provider}/{MODEL_PATH}", provider)
     assert set(called) == {entry.called for entry in listed(world, caller, provider)}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(worlds(), CALLER)
 def test_at_the_root(world: World, caller: Caller) -> None:
     """One that is listed without a route (a MaaSModelRef) is found and told so: 503 and not 404."""
@@ -174,7 +174,7 @@ def test_at_the_root(world: World, caller: Caller) -> None:
     assert found == expected
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(worlds(), CALLER)
 def test_a_call_at_the_root_goes_to_what_is_listed(world: World, caller: Caller) -> None:
     seen = listed(world, caller)
@@ -183,7 +183,7 @@ def test_a_call_at_the_root_goes_to_what_is_listed(world: World, caller: Caller)
         assert what.route in routes
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(worlds(), CALLER)
 def test_at_the_route_of_a_model_in_the_cluster(world: World, caller: Caller) -> None:
     """Of several entries at one path the caller needs one; of several with one id the path of each leads to it."""
@@ -212,7 +212,7 @@ def _open_entries(world: World, caller: Caller) -> list[ModelEntry]:
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(worlds(), CALLER)
 def test_what_the_catalog_does_not_have_is_never_callable(world: World, caller: Caller) -> None:
     known = {name for entry in world.entries for name in (entry.id, *entry.aliases, entry.called)}

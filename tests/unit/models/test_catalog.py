@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maas_api.access.decision import PUBLIC, Scope
@@ -215,7 +215,6 @@ REGISTRIES = st.builds(
 )
 
 
-@settings(deadline=None)  # the machine's other work is no reason to fail
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.one_of(SERVICES, ROUTES, REGISTRIES)), max_size=25))
 def test_change_by_change_it_is_what_it_would_be_built_at_once(
     changes: list[tuple[bool, bool, dict[str, Any]]],

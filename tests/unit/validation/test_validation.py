@@ -241,7 +241,7 @@ class TestInvalidation:
         world.feed.on_poll = lambda: world.cache.forget(["polled"])
         assert not world.check(key).valid
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.tuples(st.sampled_from("vrwo"), st.integers(0, 2)), max_size=30))
     def test_no_order_of_events_lets_a_revoked_key_in(self, steps: list[tuple[str, int]]) -> None:
         """v: validate; w: validate, its answer held back after the rows were read; o: let it go; r: revoke."""
