@@ -27,6 +27,8 @@ class KeyRecord:
     labels: dict[str, str]
     models: tuple[str, ...] | None
     budgets: Budgets = ()
+    lost_limits: tuple[str, ...] = ()
+    """What it was limited by and whose row is gone. Such a key opens nothing."""
 
     def status_at(self, now: datetime) -> str:
         """``active``, ``revoked`` or ``expired``, whether or not the expiry has been stored yet."""

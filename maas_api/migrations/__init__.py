@@ -22,13 +22,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from maas_api.migrations import announcing
+from maas_api.migrations import announcing, marking
 from maas_api.store.database import Database, open_database
 
 VERSION_TABLE = "maas_schema_version"
 GO_VERSION = 6
 """The version of the Go service's migrations that this service knows."""
-NEWEST = "0007"
+NEWEST = "0008"
 """Our newest revision. Where the database says it has that one, Alembic (a third of a second of imports) is left be."""
 
 _LOCK = 0x6D616173_6B657973  # "maaskeys"
@@ -80,6 +80,7 @@ def upgrade(url: str) -> None:
             if database.postgres:
                 _concurrent_indexes(database)
                 announcing.ensure(database)
+            marking.ensure(database)
     except sa.exc.OperationalError as fault:
         raise UnreachableError(f"the database cannot be reached: {_first_line(fault)}") from fault
     finally:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from maas_api.keys.budget import stored
-from maas_api.keys.statements.rows import ALLOW_LIST, BUDGETS
+from maas_api.keys.statements.rows import ALLOW_LIST, BUDGETS, MARK, lost
 from maas_api.observability import metrics
 from maas_api.store.database import Database
 from maas_api.store.tables import Moment, api_keys, old_secrets
@@ -58,7 +58,7 @@ def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Rows of ``api_keys`` by current or replaced secret. Parameters: ``tenant``, ``hashes`` (a list)."""
     keys, old = api_keys.c, old_secrets.c
     known = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
-    columns = (*known, ALLOW_LIST, BUDGETS)
+    columns = (*known, ALLOW_LIST, BUDGETS, MARK)
     tenant = sa.bindparam("tenant", type_=sa.Text)
     never = sa.type_coerce(sa.null(), Moment).label("replaced_until")
     current = sa.select(keys.key_hash.label("hash"), *columns, never).where(
@@ -168,7 +168,7 @@ class KeyReader:
 
     def _judge(self, row: Sequence[Any], now: datetime) -> Verdict:
         # By place, in the order of the statement's columns: by name each costs as much as all of them.
-        _hash, key_id, name, username, groups, subscription, status, ends, models, budgets, replaced_until = row
+        _hash, key_id, name, username, groups, subscription, status, ends, models, budgets, mark, replaced_until = row
         if status != "active":
             return verdict.REVOKED_OR_EXPIRED
         if ends is not None and ends < now:
@@ -180,6 +180,8 @@ class KeyReader:
             ends = replaced_until if ends is None else min(ends, replaced_until)
         if not subscription:
             return verdict.no_subscription(key_id)
+        if mark is not None and lost(mark, models, budgets):
+            return verdict.limits_lost(key_id)
         return verdict.accepted(
             key_id=key_id,
             key_name=name,

@@ -82,6 +82,11 @@ def no_subscription(key_id: str) -> Verdict:
     return refused("key has no subscription bound", key_id)
 
 
+def limits_lost(key_id: str) -> Verdict:
+    """The key exists and is active, but what it was limited to is not known any more."""
+    return refused("key's limits are lost", key_id)
+
+
 def cached_size(reply: bytes) -> int:
     """Bytes of a reply in Authorino's cache. It encodes again, as Go does: ``&``, ``<`` and ``>`` take six bytes each,
     and so do U+2028 and U+2029."""

@@ -79,6 +79,10 @@ class PostgresServer:
         """The address of a database."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
+    def tool(self, name: str) -> Path:
+        """A program of PostgreSQL's own, such as ``pg_dump``."""
+        return self._binaries / name
+
     def empty(self) -> str:
         """The address of a new database with nothing in it."""
         name = f"db_{uuid.uuid4().hex}"

@@ -28,6 +28,7 @@ def as_json(record: KeyRecord, now: datetime) -> dict[str, Any]:
         "labels": record.labels,
         "models": list(record.models or ()),
         "budget": budget.as_json(record.budgets),
+        "lostLimits": list(record.lost_limits),
     }
     return {
         "id": record.id,

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from maas_api.keys import budget
 from maas_api.keys.record import KeyRecord
+from maas_api.store import limits
 from maas_api.store.tables import api_keys, key_budgets, key_models
 
 ALLOW_LIST = (
@@ -20,12 +21,24 @@ BUDGETS = (
 )
 """A key's budgets, likewise."""
 
+MARK = sa.literal_column(f"api_keys.labels ->> '{limits.LABEL}'", sa.Text).label("mark")
+"""The mark of a limited key (:mod:`maas_api.store.limits`)."""
+
 COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLOW_LIST, BUDGETS)
 """What :func:`record_of` needs. The hash stays in the database."""
 
 
+def lost(mark: str | None, models: Any, budgets: Any) -> tuple[str, ...]:
+    """Which limits the mark names that are not there."""
+    if mark is None:
+        return ()
+    there = ((limits.MODELS, models), (limits.BUDGET, budgets))
+    return limits.lost(mark, [limit for limit, value in there if value is not None])
+
+
 def record_of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
     """The record in a row of :data:`COLUMNS`."""
+    labels = row.labels or {}
     return KeyRecord(
         id=row.id,
         username=row.username,
@@ -39,7 +52,8 @@ def record_of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         ephemeral=row.ephemeral,
-        labels=dict(row.labels or {}),
+        labels=limits.visible(labels),
         models=None if row.models is None else tuple(row.models),
         budgets=budget.stored(row.budgets),
+        lost_limits=lost(labels.get(limits.LABEL), row.models, row.budgets),
     )

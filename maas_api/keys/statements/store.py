@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from maas_api.keys import budget
 from maas_api.keys.budget import Budgets
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements.rows import COLUMNS, record_of
+from maas_api.store import limits
 from maas_api.store.announcements import announce
 from maas_api.store.database import Database
 from maas_api.store.tables import api_keys, key_budgets, key_models
@@ -91,7 +93,7 @@ class KeyStore:
                     ephemeral=record.ephemeral,
                     subscription=record.subscription,
                     tenant=self.tenant,
-                    labels=record.labels or None,
+                    labels=limits.marked(record.labels, _limits_of(record)) or None,
                 )
             )
             if record.models is not None:
@@ -120,8 +122,13 @@ class KeyStore:
     def set_budgets(self, key_id: str, budgets: Budgets) -> KeyRecord | None:
         """Replace a key's budgets, and give it back. None where there is no such key."""
         with self.changing() as (connection, changed):
-            if self._get(connection, key_id) is None:
+            record = self._get(connection, key_id)
+            if record is None:
                 return None
+            # Whoever sets a budget decides about a lost one too; any other limit that is lost stays so.
+            marks = _limits_of(replace(record, budgets=budgets)) | ({*record.lost_limits} - {limits.BUDGET})
+            labels = limits.marked(record.labels, marks) or None
+            connection.execute(sa.update(api_keys).where(*self.mine(key_id)).values(labels=labels))
             connection.execute(sa.delete(key_budgets).where(key_budgets.c.key_id == key_id))
             if budgets:
                 connection.execute(sa.insert(key_budgets).values(_budgets_of(key_id, budgets)))
@@ -135,6 +142,11 @@ class KeyStore:
     def _get(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
         row = connection.execute(sa.select(*COLUMNS).where(*self.mine(key_id))).first()
         return None if row is None else record_of(row)
+
+
+def _limits_of(record: KeyRecord) -> set[str]:
+    there = ((limits.MODELS, record.models is not None), (limits.BUDGET, bool(record.budgets)))
+    return {limit for limit, limited in there if limited}
 
 
 def _budgets_of(key_id: str, budgets: Budgets) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from maas_api.store import months
 from maas_api.store.database import Database
+from maas_api.store.limits import LABEL
 from maas_api.usage.record import Counts
 from maas_api.usage.rollup import Folded, Rows
 from maas_api.usage.statements import holds
@@ -63,8 +64,16 @@ _NOTE_KEYS = """
     WHERE tenant = :tenant AND id IN ({ids}) ORDER BY id
     ON CONFLICT (tenant, key_id) DO UPDATE SET name = excluded.name, labels = excluded.labels
 """
-_NOTE_POSTGRES = sa.text(_NOTE_KEYS.format(labels="CAST(labels AS json)", ids="SELECT unnest(CAST(:ids AS text[]))"))
-_NOTE_SQLITE = sa.text(_NOTE_KEYS.format(labels="labels", ids="SELECT value FROM json_each(:ids)"))
+_NOTE_POSTGRES = sa.text(
+    _NOTE_KEYS.format(
+        labels=f"CAST(NULLIF(labels - '{LABEL}', '{{}}') AS json)", ids="SELECT unnest(CAST(:ids AS text[]))"
+    )
+)
+_NOTE_SQLITE = sa.text(
+    _NOTE_KEYS.format(
+        labels=f"NULLIF(json_remove(labels, '$.\"{LABEL}\"'), '{{}}')", ids="SELECT value FROM json_each(:ids)"
+    )
+)
 
 
 class Ledger:
