@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench lock clean
+.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench lock clean otelcol
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ matrix: $(STAMP) ## Every way to a model, tried by every kind of caller through 
 
 tokens: $(STAMP) ## Users' tokens of every kind, right, wrong and hostile, with the answer to each, as a table
 	@$(BIN)/python -m tests.tokens
+
+otelcol: .tools/otelcol ## Build an OpenTelemetry collector for the tests that want a real one (needs Go)
+
+.tools/otelcol: tests/otelcol/main.go tests/otelcol/go.mod
+	@mkdir -p .tools/otelcol-src && cp $^ .tools/otelcol-src
+	@cd .tools/otelcol-src && go mod tidy && go build -trimpath -ldflags "-s -w" -o ../otelcol .
 
 lint: $(STAMP) ## Style, types and the layer contract
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from maas_api.access.caller import Caller
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
-from maas_api.edge.secret import SecretFile
+from maas_api.edge.secret import FOR_USAGE, SecretFile
 from maas_api.gateway.authorizer import PREFIX as AUTHZ_PREFIX
 from maas_api.gateway.authorizer import Authorizer
 from maas_api.gateway.callback import Callback
@@ -83,7 +83,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     known = subscriptions.build(settings, sources)
     opened = access.build(settings, sources.client, known.directory)
     store_url = database_url(settings, secrets.reader(settings, os.environ))
-    remember_secrets(store_url, settings.internal_secret_file)
+    remember_secrets(store_url, settings.internal_secret_file, settings.usage_secret_file)
 
     def unmatched(who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
         return calls.unmatched(Caller(who, None, subscription, True), patterns)
@@ -141,6 +141,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     internal = guard.InternalGuard()
     if settings.internal_secret_file is not None:
         background.append(SecretFile(settings.internal_secret_file, internal.accept))
+    if settings.usage_secret_file is not None:
+        background.append(SecretFile(settings.usage_secret_file, internal.accept_for_usage, option=FOR_USAGE))
     flask = web.create(blueprints, fast, internal, max_body_bytes=settings.max_body_bytes)
     sign_in = SignIn(authorizer.route) if settings.sign_in else None
     return Service(settings, flask, fast, internal, readiness, background, sign_in)

@@ -117,6 +117,7 @@ class Settings:
 
     # Usage
     usage_retention_days: int = option("400", "USAGE_RETENTION_DAYS", USAGE, "Days that hourly sums of usage are kept; 0 keeps them for ever. PostgreSQL drops whole months.", _integer(0, 36500))
+    usage_secret_file: Path | None = option("", "USAGE_SECRET_FILE", USAGE, "File with a secret that whoever posts usage may send as X-MaaS-Internal-Secret instead of that of all of /internal; two lines while it is exchanged. Read again when it changes.", _path)
     prices_file: Path | None = option("", "PRICES_FILE", USAGE, "YAML file of prices for a million tokens, read again when it changes. Its prices of a model count before the registry's.", _path)
     default_budget: str = option("", "DEFAULT_BUDGET", USAGE, "Budget of a new key that asks for none, such as '100000 tokens/day, 5000000 tokens total'. Empty: none.")
     max_budget: str = option("", "MAX_BUDGET", USAGE, "Largest budget that a new key may have, for each period named; every new key gets it. Empty: no limit.")
@@ -267,6 +268,7 @@ def _check_together(settings: Settings) -> None:
         "tls_key",
         "tls_client_ca",
         "internal_secret_file",
+        "usage_secret_file",
         "tokens_file",
         "oidc_ca_file",
         "oidc_file",

@@ -131,7 +131,7 @@ def serve(settings: Settings, greeting: str = "") -> None:
     logs.configure(settings.log_format, "debug" if settings.debug else settings.log_level)
     url = database_url(settings, secrets.reader(settings, os.environ))
     settings = dataclasses.replace(settings, database_url=url)
-    remember_secrets(url, settings.internal_secret_file)
+    remember_secrets(url, settings.internal_secret_file, settings.usage_secret_file)
     with _shared(settings, greeting) as shared:
         migrations.upgrade(settings.database_url)
         build(settings)  # starts nothing; finds what is wrong with files that only the parts understand

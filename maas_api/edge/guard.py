@@ -4,8 +4,8 @@ The Go service leaves this to NetworkPolicy; its ``/maas-api`` route rewrites to
 endpoints too. Here a request that bears headers only a gateway sets is answered like an unknown path.
 
 Usage is the exception: Envoy's access logger posts it itself, and adds ``x-forwarded-for`` like any HTTP client of
-Envoy's. There the shared secret alone decides, and without one nobody gets in: whoever can write usage can run
-another's budget down.
+Envoy's. There a secret alone decides, the shared one or one for usage alone, and without any nobody gets in: whoever
+can write usage can run another's budget down.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ class InternalGuard:
 
     def __init__(self, *secrets: bytes) -> None:
         self._secrets = secrets
+        self._for_usage: tuple[bytes, ...] = ()
 
     def accept(self, secrets: tuple[bytes, ...]) -> None:
         """Ask for one of these from now on. Replaced as a whole, so readers need no lock."""
         self._secrets = secrets
 
+    def accept_for_usage(self, secrets: tuple[bytes, ...]) -> None:
+        """Take one of these, too, from whoever posts usage."""
+        self._for_usage = secrets
+
     def refuse(self, path: str, headers: RawHeaders) -> Reply | None:
         """The answer that refuses the request, or None where it may pass."""
         by_secret = path in SECRET_ONLY
-        accepted = self._secrets
+        accepted = (*self._secrets, *self._for_usage) if by_secret else self._secrets
         if by_secret and not accepted:
             return NOT_FOUND
         presented = b""

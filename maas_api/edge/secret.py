@@ -1,4 +1,5 @@
-"""The shared secret of ``/internal``, from a file that may change: one line, or two while it is being exchanged.
+"""The shared secret of ``/internal``, or the one for usage alone, from a file that may change: one line, or two while
+it is being exchanged.
 
 The first line is what this project's own callers show. Both are accepted, so that those who show it can change over
 one after the other. A line is taken without white space at its ends; Authorino does not do that (it sends a Secret's
@@ -26,19 +27,24 @@ class SecretError(ConfigError):
     """A file that cannot be used. The message names it and the rule, never a secret."""
 
 
-def secrets_in(path: Path) -> tuple[str, ...]:
-    """The secrets in a file, the one to show first. Raises SecretError for a file without one, or with too many."""
+INTERNAL: Final = "--internal-secret-file (INTERNAL_SECRET_FILE)"
+FOR_USAGE: Final = "--usage-secret-file (USAGE_SECRET_FILE)"
+
+
+def secrets_in(path: Path, option: str = INTERNAL) -> tuple[str, ...]:
+    """The secrets in a file, the one to show first. Raises SecretError, which names the option, for a file without one,
+    or with too many."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as fault:
-        raise _wrong(f"{path} cannot be read: {type(fault).__name__}") from None
+        raise _wrong(option, f"{path} cannot be read: {type(fault).__name__}") from None
     found = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not found:
-        raise _wrong(f"{path} is empty, and would leave /internal without the protection it asks for")
+        raise _wrong(option, f"{path} is empty, and would leave /internal without the protection it asks for")
     if len(found) > ACCEPTED_MAX:
-        raise _wrong(f"{path} must hold one secret, or two lines while it is exchanged, got {len(found)}")
+        raise _wrong(option, f"{path} must hold one secret, or two lines while it is exchanged, got {len(found)}")
     if not all(secret.isascii() and secret.isprintable() for secret in found):
-        raise _wrong(f"{path} must hold printable ASCII: it goes into a header")
+        raise _wrong(option, f"{path} must hold printable ASCII: it goes into a header")
     REDACTOR.remember(*found)
     if text != "\n".join(found):
         log.warning(
@@ -49,20 +55,27 @@ def secrets_in(path: Path) -> tuple[str, ...]:
     return found
 
 
-def _wrong(rule: str) -> SecretError:
-    return SecretError(f"--internal-secret-file (INTERNAL_SECRET_FILE): {rule}")
+def _wrong(option: str, rule: str) -> SecretError:
+    return SecretError(f"{option}: {rule}")
 
 
 class SecretFile:
     """Has ``accept`` called with what the file holds: now, and whenever that changes. A Background of every worker."""
 
-    def __init__(self, path: Path, accept: Callable[[tuple[bytes, ...]], None], every: float = CHECK_SECONDS) -> None:
-        """Raises SecretError for a file that cannot be used."""
+    def __init__(
+        self,
+        path: Path,
+        accept: Callable[[tuple[bytes, ...]], None],
+        every: float = CHECK_SECONDS,
+        option: str = INTERNAL,
+    ) -> None:
+        """Raises SecretError for a file that cannot be used; ``option`` is what named it."""
         self._path = path
+        self._option = option
         self._accept = accept
         self._every = every
         self._seen = path.read_bytes()
-        accept(tuple(secret.encode() for secret in secrets_in(path)))
+        accept(tuple(secret.encode() for secret in secrets_in(path, option)))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -85,7 +98,7 @@ class SecretFile:
             return
         self._seen = seen
         try:
-            found = secrets_in(self._path)
+            found = secrets_in(self._path, self._option)
         except SecretError as fault:
             log.error("%s; what was accepted before stays", fault)  # noqa: TRY400 -- the message says it all
             return

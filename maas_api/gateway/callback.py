@@ -24,7 +24,7 @@ from maas_api.access.caller import Caller
 from maas_api.access.named import Named
 from maas_api.errors import ApiError, encode, plain
 from maas_api.gateway.authorizer import KEY_PREFIX, TOKEN_DEADLINE, KeyCheck
-from maas_api.gateway.judgement import Call, Judgement
+from maas_api.gateway.judgement import Call, Judgement, Passed
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import Refused, TokenSource, User
 from maas_api.validation.validation import UNAVAILABLE, key_in
@@ -111,19 +111,20 @@ class Callback:
         more: dict[str, object] = {"allowed": False}
         if caller is not None:
             try:
-                route = self._decide(caller, asked)
-                more = {"allowed": True, "route": route} if route else {"allowed": True}
+                passed = self._decide(caller, asked)
+                said = {"route": passed.route, "model": passed.model, "provider": passed.provider}
+                more = {"allowed": True, **{name: value for name, value in said.items() if value}}
             except ApiError as refusal:
                 if refusal.status >= 500:
                     return UNAVAILABLE  # it may pass; a policy must not remember it
                 more |= {"reason": _message(refusal), "refusal": encode(refusal.body).decode()}
         return Reply(200, (JSON,), verdict[:-1] + b"," + encode(more)[1:])
 
-    def _decide(self, caller: Caller, asked: _Asked) -> str:
-        """Where the call goes. Raises ApiError for one that may not be made."""
+    def _decide(self, caller: Caller, asked: _Asked) -> Passed:
+        """Where the call goes, and what it runs. Raises ApiError for one that may not be made."""
         if asked.path:
-            return self._judgement.judge(Call(asked.method, asked.path, asked.named), caller).route
-        return self._judgement.judge_model(asked.provider, asked.named, caller).route
+            return self._judgement.judge(Call(asked.method, asked.path, asked.named), caller)
+        return self._judgement.judge_model(asked.provider, asked.named, caller)
 
 
 def _audiences_of(request: Request) -> tuple[str, ...]:

@@ -109,10 +109,11 @@ REDACTOR = Redactor()
 """The process's one redactor: what a module remembers, every output forgets."""
 
 
-def remember_secrets(database_url: str, shared_secret: Path | None) -> None:
-    """Have the process's redactor blank the database's password and the shared secret of ``/internal``."""
+def remember_secrets(database_url: str, *shared: Path | None) -> None:
+    """Have the process's redactor blank the database's password and the shared secrets in these files."""
     password = urlsplit(database_url).password
     if password:
         REDACTOR.remember(password, unquote(password))
-    if shared_secret is not None:
-        REDACTOR.remember(*(line.strip() for line in shared_secret.read_text("utf-8", "replace").splitlines()))
+    for file in shared:
+        if file is not None:
+            REDACTOR.remember(*(line.strip() for line in file.read_text("utf-8", "replace").splitlines()))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support import mesh_logs
 from tests.support.mesh_routes import EXT_AUTHZ, TYPE, backends, of_kind, routes
 
 Json = dict[str, Any]
@@ -35,6 +36,8 @@ class Mesh(NamedTuple):
     """A path in a pod, or ``system`` for the public CAs, as a path here."""
     service: tuple[str, int]
     """Where maas-api listens."""
+    providers: Sequence[Json] = ()
+    """The mesh's extension providers for logs."""
 
 
 def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Path) -> Json:
@@ -42,6 +45,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
     clusters = [_patched(cluster, manifests) for cluster in _clusters(manifests, mesh)]
     clusters.append(_cluster("authorizer", mesh.authorizer.address))
     clusters += [_cluster(name, mesh.service) for name in sorted(_in_the_cluster(manifests))]
+    clusters += [*_added(manifests, mesh), *mesh_logs.clusters(mesh.providers, mesh.connect)]
     manager = {
         "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -49,7 +53,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
         "normalize_path": True,
         "route_config": {
             "name": "http.80",
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes(manifests))}],
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": list(routes(manifests)), **_host(manifests)}],
         },
         "http_filters": [
             *_filters(manifests, "INSERT_FIRST"),
@@ -68,6 +72,8 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
             },
         ],
     }
+    manager["access_log"] = mesh_logs.telemetry(manifests, mesh.providers)
+    _merge(manager, _managers(manifests))
     return {
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": {"address": {"pipe": {"path": str(admin_socket)}}},
@@ -161,10 +167,41 @@ def _patched(cluster: Json, manifests: Sequence[Json]) -> Json:
 def _filters(manifests: Sequence[Json], operation: str) -> list[Json]:
     """Filters that come before all others, of Istio's and of Kuadrant's, or (INSERT_BEFORE) right before the router."""
     found = []
-    for patch in _patches(manifests, "HTTP_FILTER", operation):
+    for patch in sorted(_patches(manifests, "HTTP_FILTER", operation), key=lambda one: one["priority"]):
         inner = patch["match"]["listener"]["filterChain"]["filter"].get("subFilter")
         assert inner == (None if operation == "INSERT_FIRST" else {"name": "envoy.filters.http.router"}), inner
         found.append(patch["patch"]["value"])
+    return found
+
+
+def _added(manifests: Sequence[Json], mesh: Mesh) -> Iterator[Json]:
+    """Clusters of EnvoyFilters, whose names are found by DNS there and here are wherever the test says."""
+    for patch in _patches(manifests, "CLUSTER", "ADD"):
+        cluster = copy.deepcopy(patch["patch"]["value"])
+        for place in cluster["load_assignment"]["endpoints"]:
+            for end in place["lb_endpoints"]:
+                named = end["endpoint"]["address"]["socket_address"]["address"]
+                end["endpoint"]["address"] = _socket(mesh.connect[named])
+        yield {**cluster, "type": "STATIC"}
+
+
+def _managers(manifests: Sequence[Json]) -> Iterator[Json]:
+    for patch in _patches(manifests, "NETWORK_FILTER", "MERGE"):
+        yield patch["patch"]["value"]["typed_config"]
+
+
+def _merge(manager: Json, patches: Iterator[Json]) -> None:
+    """As protobuf merges: lists grow."""
+    for patch in patches:
+        assert patch["@type"] == manager["@type"]
+        for key, value in patch.items():
+            manager[key] = manager.get(key, []) + value if isinstance(value, list) else value
+
+
+def _host(manifests: Sequence[Json]) -> Json:
+    found: Json = {}
+    for patch in _patches(manifests, "VIRTUAL_HOST", "MERGE"):
+        found |= patch["patch"]["value"]
     return found
 
 
@@ -179,10 +216,16 @@ def _listener(manifests: Sequence[Json]) -> Json:
 def _patches(manifests: Sequence[Json], place: str, operation: str) -> Iterator[Json]:
     for item in of_kind(manifests, "EnvoyFilter"):
         for patch in item["spec"]["configPatches"]:
-            known = {"CLUSTER": ["MERGE"], "LISTENER": ["MERGE"], "HTTP_FILTER": ["INSERT_FIRST", "INSERT_BEFORE"]}
+            known = {
+                "CLUSTER": ["MERGE", "ADD"],
+                "LISTENER": ["MERGE"],
+                "NETWORK_FILTER": ["MERGE"],
+                "VIRTUAL_HOST": ["MERGE"],
+                "HTTP_FILTER": ["INSERT_FIRST", "INSERT_BEFORE"],
+            }
             assert patch["patch"]["operation"] in known[patch["applyTo"]], "this stand-in knows no other"
             if (patch["applyTo"], patch["patch"]["operation"]) == (place, operation):
-                yield patch
+                yield {**patch, "priority": item["spec"].get("priority", 0)}
 
 
 def _with_files(value: Any, file: Callable[[str], str]) -> Any:

@@ -43,7 +43,8 @@ def _rank(match: Json) -> tuple[bool, int, bool, int]:
 
 def backends(manifests: Sequence[Json]) -> Callable[[Json, str], str]:
     """(backendRef, the route's namespace) -> its cluster: an ExternalName's is that of the host behind it."""
-    aliases = {item["metadata"]["name"]: item["spec"]["externalName"] for item in of_kind(manifests, "Service")}
+    services = [item for item in of_kind(manifests, "Service") if "externalName" in item["spec"]]
+    aliases = {item["metadata"]["name"]: item["spec"]["externalName"] for item in services}
 
     def cluster(backend: Json, namespace: str) -> str:
         host = aliases.get(backend["name"]) or f"{backend['name']}.{namespace}.svc.cluster.local"

@@ -18,6 +18,7 @@ from maas_api.gateway import manifests
 from maas_api.gateway.envoy.listener import IDENTITY_HEADERS
 from maas_api.gateway.envoy.routes import ROUTE_HEADER
 from maas_api.gateway.envoy.secrets import file_name, provider_secret, render_secret
+from maas_api.gateway.quota import SAID
 from maas_api.gateway.running import Envoy
 from tests.support import mesh
 from tests.support.authorino import Authorino, Question
@@ -98,14 +99,25 @@ class Cluster(NamedTuple):
     client: httpx.Client
 
 
-def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer_up: bool) -> Envoy:
+class Counted(NamedTuple):
+    """How a gateway's calls are counted: which way the log takes, and where the collector listens."""
+
+    metering: str
+    collector: tuple[str, int]
+
+
+def applied(
+    mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer_up: bool = True, counted: Counted | None = None
+) -> Envoy:
     """The resources of both providers, rendered for the mode and running."""
+    metering: Any = counted.metering if counted else "off"
     literal = mode == "kuadrant-literal"
     options = manifests.Options(
         auth="istio" if mode == "istio" else "kuadrant",
         provider_keys="literal" if literal else "secret",
         cache=None if mode == "istio" else "off",
         one_url=not literal,
+        metering=metering,
     )
     targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]
     text = manifests.to_yaml(manifests.render(options, targets, site.provider_keys if literal else {}))
@@ -114,11 +126,14 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     service = urlsplit(site.service)
     if mode == "istio":
         values = yaml.safe_load((ROOT / "patches/overlays/istio/mesh-values.yaml").read_text())
-        (provider,) = values["meshConfig"]["extensionProviders"]
+        if counted:
+            values = manifests.mesh_values("maas-api.opendatahub.svc.cluster.local", 8443, "authz", metering=metering)
+        provider, *logs = values["meshConfig"]["extensionProviders"]
         authorizer = mesh.from_extension_provider(
             provider["envoyExtAuthzHttp"], (str(service.hostname), int(service.port or 0))
         )
     else:
+        logs = []
         authorino = stack.enter_context(Simulator("authorino", kuadrant(resources, site)))
         authorizer = mesh.Authorizer(KUADRANT, ("127.0.0.1", authorino.port))
     if not authorizer_up:
@@ -134,7 +149,9 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
         (folder / file_name(provider_secret(name))).write_text(render_secret(provider_secret(name), key))
     connect = {f"api.{name}.com": ("127.0.0.1", simulator.port) for name, simulator in site.simulators.items()}
     connect[f"{MODEL}.llm.internal"] = ("127.0.0.1", site.model.port)
-    outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)))
+    if counted:
+        connect["maas-usage-collector.opendatahub.svc.cluster.local"] = counted.collector
+    outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)), logs)
 
     def write(admin_socket: Path) -> Path:
         path = folder / "bootstrap.json"
@@ -146,18 +163,14 @@ def applied(mode: str, site: Site, folder: Path, stack: ExitStack, *, authorizer
     return running
 
 
-SET_BY_KUADRANT = (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS, ROUTE_HEADER)
+SET_BY_KUADRANT = (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS, ROUTE_HEADER, *SAID.values())
 KUADRANT = {
     "failure_mode_allow": False,
     "allowed_headers": {"patterns": [{"safe_regex": {"regex": ".*"}}]},
     "http_service": {
         "server_uri": {"uri": "http://authorino", "cluster": "authorizer", "timeout": "2s"},
         "authorization_response": {
-            "allowed_upstream_headers": {
-                "patterns": [
-                    {"exact": name} for name in (*providers.CREDENTIAL_HEADERS, *IDENTITY_HEADERS, ROUTE_HEADER)
-                ]
-            },
+            "allowed_upstream_headers": {"patterns": [{"exact": name} for name in SET_BY_KUADRANT]},
             "allowed_client_headers": {"patterns": [{"exact": "content-type"}]},
         },
     },

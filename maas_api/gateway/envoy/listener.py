@@ -82,7 +82,7 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
             body_reader(),
             _ext_authz(plan),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
-            *metering.usage_readers(),
+            metering.usage_reader(),
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )

@@ -18,8 +18,11 @@ local NAMES = 32 -- further models, and kinds of tools
 local LONGEST = 256 -- bytes of a name
 
 local TOLD = { "x-gateway-model-name", "x-maas-body" }
--- Where a call at the root goes, which only the authorizer says.
-local ROUTE = "x-maas-route"
+-- Where a call at the root goes, and what a call is counted under: only the authorizer says it.
+local ANSWERED = {
+  "x-maas-route", "x-maas-metered-key", "x-maas-metered-user", "x-maas-metered-subscription", "x-maas-metered-model",
+  "x-maas-metered-provider", "x-maas-metered-held",
+}
 -- A request with none of these is refused unread.
 local CREDENTIALS = { "authorization", "x-api-key", "api-key" }
 
@@ -282,7 +285,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   for _, name in ipairs(TOLD) do headers:remove(name) end -- nobody else says them
-  headers:remove(ROUTE)
+  for _, name in ipairs(ANSWERED) do headers:remove(name) end
   -- A body is held only for a caller who will be asked about; without a credential the answer is no anyway.
   if headers:get(":method") ~= "POST" or not presents_credential(headers) then return end
   local doubt = unreadable(headers)

@@ -1,7 +1,8 @@
 """The resources that lead a cluster's gateway to external providers. Pure: options in, manifests out.
 
 Deterministic, so that a change shows as a diff. One idea to a module: the way (:mod:`.routing`), who may pass
-(:mod:`.authpolicy` for Kuadrant, :mod:`.istio` without it), how much (:mod:`.ratelimit`), and the provider's key.
+(:mod:`.authpolicy` for Kuadrant, :mod:`.istio` without it), how much (:mod:`.ratelimit`; :mod:`.usage`
+counts), and the provider's key.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from maas_api.gateway.manifests.routing import (
     listing_route,
     service_entry,
 )
+from maas_api.gateway.manifests.usage import metered
 
 __all__ = [
     "CACHE_SECONDS",
@@ -80,6 +82,7 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
         raise OptionError(f"open-path: {unknown[0]!r} is of a provider that is not rendered here")
     ordered = sorted(targets, key=lambda target: target.provider.name)
     shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
+    shared += metered(options)
     if options.one_url:
         shared += one_url(options, ordered)
     return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]

@@ -23,7 +23,9 @@ from urllib.parse import urlencode
 from maas_api.access import named
 from maas_api.gateway.manifests.options import OidcIssuer, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, on_route, resource, route_name
+from maas_api.gateway.quota import SAID
 from maas_api.providers import CREDENTIAL_HEADERS
+from maas_api.usage import record
 
 CALLBACK = "apiKeyValidation"
 """The callback's result, under ``auth.metadata``."""
@@ -59,6 +61,14 @@ _NO_FORGED_IDENTITY = (
 )
 """Only a gateway says who a caller is. The subscription may be wished for; what the body names is the filter's word."""
 
+_METERED = {
+    record.KEY_ID: f"{ANSWER}.keyId",
+    record.USER: f"{ANSWER}.username",
+    record.SUBSCRIPTION: f"{ANSWER}.subscription",
+    record.MODEL: f"{ANSWER}.model",
+    record.PROVIDER: f"{ANSWER}.provider",
+}
+
 CALL: Manifest = {
     # As the gateway's filter read them in the body; null where it told nothing.
     "model": {"selector": f"request.headers.{named.MODEL_HEADER.lower()}"},
@@ -79,6 +89,8 @@ def auth_policy(options: Options, target: Target, key: str | None = None) -> Man
     if key is not None:
         header, prefix = target.provider.credential_header, target.provider.credential_prefix
         success["headers"] = {header: {"plain": {"expression": json.dumps(prefix + key)}}}
+    if options.metering != "off":
+        success["headers"] = metered_headers()
     rules = call_rules(options)
     rules["response"]["success"] = success
     spec = {"targetRef": on_route(target), "rules": rules}
@@ -91,6 +103,18 @@ def exported_user() -> Manifest:
     """Part of a success: the caller's name, by which tokens are counted."""
     user_id = {"selector": f"{ANSWER}.username"}
     return {"filters": {"identity": {"json": {"properties": {"userid": user_id}}}}}
+
+
+def metered_headers() -> Manifest:
+    """Part of a success: what a call is counted under, for the filter that keeps it from models."""
+    return {
+        name.removeprefix("maas."): {
+            "when": [{"selector": selector, "operator": "neq", "value": ""}],
+            "key": SAID[name],
+            "plain": {"selector": selector},
+        }
+        for name, selector in _METERED.items()
+    }
 
 
 def caller_rules(options: Options) -> Manifest:

@@ -12,7 +12,8 @@ from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUE
 from maas_api.gateway.envoy.plan import MAX_BODY_BYTES
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, bearer_port, on_gateway, resource
-from maas_api.gateway.quota import LEFT_HEADERS
+from maas_api.gateway.manifests.usage import beside, usage_provider
+from maas_api.gateway.quota import LEFT_HEADERS, SAID
 
 
 def body_reader(options: Options) -> Manifest:
@@ -95,11 +96,13 @@ def gateway_parameters(options: Options) -> Manifest:
     return _in_gateway_namespace(options, resource("v1", "ConfigMap", name, options, data={"deployment": deployment}))
 
 
-def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
+def mesh_values(service: str, port: int, authorizer: str, *, metering: str = "off") -> Manifest:
     """Values for the mesh's configuration: the extension provider that asks maas-api, and the paths it relies on.
 
-    The same question as the local gateway's. ``service`` is maas-api's full name in the cluster.
+    The same question as the local gateway's. ``service`` is maas-api's full name in the cluster. Where calls are
+    metered, the answer says what they are counted under; with ``telemetry`` the log goes to the collector beside it.
     """
+    counted = list(SAID.values()) if metering != "off" else []
     check = {
         "service": service,
         "port": port,
@@ -108,7 +111,7 @@ def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
         "failOpen": False,
         "statusOnError": "503",
         "includeRequestHeadersInCheck": list(QUESTION_HEADERS),
-        "headersToUpstreamOnAllow": list(ANSWER_HEADERS),
+        "headersToUpstreamOnAllow": [*ANSWER_HEADERS, *counted],
         "headersToDownstreamOnAllow": list(LEFT_HEADERS),
         "headersToDownstreamOnDeny": list(REFUSAL_HEADERS),
     }
@@ -116,7 +119,10 @@ def mesh_values(service: str, port: int, authorizer: str) -> Manifest:
         "meshConfig": {
             # What the route matches and what a policy judges must be one path.
             "pathNormalization": {"normalization": "DECODE_AND_MERGE_SLASHES"},
-            "extensionProviders": [{"name": authorizer, "envoyExtAuthzHttp": check}],
+            "extensionProviders": [
+                {"name": authorizer, "envoyExtAuthzHttp": check},
+                *([usage_provider(beside(service))] if metering == "telemetry" else []),
+            ],
         }
     }
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from maas_api.gateway.envoy.model_name import LUA
 from maas_api.gateway.envoy.routes import ROUTE_HEADER
 from maas_api.gateway.envoy.xds import extension
-from maas_api.gateway.manifests.authpolicy import ANSWER, call_rules, exported_user
+from maas_api.gateway.manifests.authpolicy import ANSWER, call_rules, exported_user, metered_headers
 from maas_api.gateway.manifests.options import Options, Target
 from maas_api.gateway.manifests.ratelimit import tokens_per_caller
 from maas_api.gateway.manifests.resources import Manifest, on_gateway, parents, resource
@@ -120,7 +120,8 @@ def _auth_policy(options: Options) -> Manifest:
     outside = f'has({ANSWER}.route) && {ANSWER}.route.startsWith("external/")'
     rules = call_rules(options, outside, "Not permitted at this URL: call a model in the cluster at its own")
     header = {"key": ROUTE_HEADER, "plain": {"selector": f"{ANSWER}.route"}}
-    rules["response"]["success"] = {**exported_user(), "headers": {"route": header}}
+    headers = {"route": header, **(metered_headers() if options.metering != "off" else {})}
+    rules["response"]["success"] = {**exported_user(), "headers": headers}
     spec = {"targetRef": _on_entry(), "rules": rules}
     policy = resource("kuadrant.io/v1", "AuthPolicy", f"{NAME}-auth", options, spec=spec)
     policy["metadata"]["annotations"] = {"maas.opendatahub.io/answers-cached-for": f"{options.cache_seconds}s"}

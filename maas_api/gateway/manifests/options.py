@@ -58,6 +58,10 @@ class TokenLimit(NamedTuple):
     window: str
 
 
+COLLECTOR_IMAGE = "ghcr.io/open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-k8s:0.165.0"
+"""The OpenTelemetry collector's distribution for Kubernetes; the core one has no queue on disk."""
+
+USAGE_SECRET = SecretKey("maas-api-usage", "secret")
 USUAL_CACHE = "standard"
 USUAL_LIMITS = (TokenLimit(100, "1m"),)
 """The seed's."""
@@ -93,6 +97,12 @@ class Options:
     """Its port; None for the callback's."""
     open_paths: tuple[OpenedPath, ...] = ()
     """What of the providers' accounts is open beside models. The service must be told the same."""
+
+    metering: Literal["off", "filter", "telemetry"] = "off"
+    """Whether calls are counted, and by what the gateway's log gets to the collector (:mod:`.usage`)."""
+    usage_secret: SecretKey = USAGE_SECRET
+    """The Secret beside maas-api whose value the collector shows to it."""
+    collector_image: str = COLLECTOR_IMAGE
 
     one_url: bool = False
     """Whether every model is called at the gateway's root, too."""
@@ -141,6 +151,12 @@ class Options:
             _require(_LABEL, name, getattr(self, name), "must be a DNS label")
         if self.auth not in ("kuadrant", "istio"):
             raise OptionError(f"auth: must be kuadrant or istio, got {self.auth!r}")
+        if self.metering not in ("off", "filter", "telemetry"):
+            raise OptionError(f"metering: must be off, filter or telemetry, got {self.metering!r}")
+        if self.metering != "off" and self.provider_keys == "literal":
+            raise OptionError(
+                "metering: needs the providers' keys in the Secret; beside literal ones answers come packed"
+            )
         if self.provider_keys not in ("secret", "literal"):
             raise OptionError(f"provider-keys: must be secret or literal, got {self.provider_keys!r}")
         if self.provider_keys == "literal" and self.auth != "kuadrant":

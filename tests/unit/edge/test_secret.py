@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maas_api.edge.guard import InternalGuard
-from maas_api.edge.secret import SecretError, SecretFile, secrets_in
+from maas_api.edge.secret import FOR_USAGE, SecretError, SecretFile, secrets_in
 
 PATH = "/internal/v1/api-keys/validate"
 
@@ -66,3 +66,26 @@ def test_white_space_is_pointed_out_because_authorino_would_send_it(
         found = secrets_in(file)
     assert ("white space" in caplog.text) is said
     assert not any(secret in caplog.text for secret in found if len(secret) > 1)
+
+
+def test_a_secret_for_usage_alone_opens_nothing_else(tmp_path: Path) -> None:
+    """A collector that posts usage needs no right to ask about keys, and those who ask need no secret for its sake."""
+    usage = "/internal/v1/usage"
+
+    def passes(path: str, shown: str) -> bool:
+        lines = [(b"x-forwarded-for", b"10.0.0.1")] if path == usage else []
+        return guard.refuse(path, [*lines, (b"x-maas-internal-secret", shown.encode())]) is None
+
+    file = tmp_path / "usage"
+    file.write_text("for-usage")
+    guard = InternalGuard()
+    assert not passes(usage, "")
+    SecretFile(file, guard.accept_for_usage, option=FOR_USAGE)
+    assert (passes(usage, "for-usage"), passes(usage, ""), passes(usage, "other")) == (True, False, False)
+    assert passes(PATH, "")
+    guard.accept((b"shared",))
+    assert (passes(PATH, "for-usage"), passes(PATH, "shared")) == (False, True)
+    assert (passes(usage, "for-usage"), passes(usage, "shared")) == (True, True)
+    file.write_text("")
+    with pytest.raises(SecretError, match="USAGE_SECRET_FILE"):
+        SecretFile(file, guard.accept_for_usage, option=FOR_USAGE)

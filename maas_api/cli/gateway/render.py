@@ -1,19 +1,16 @@
-"""``maas-api gateway``: the resources that lead a cluster's gateway to external providers."""
+"""``maas-api gateway render``: the resources that lead a cluster's gateway to external providers."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_api.cli import gateway_inputs as inputs
-from maas_api.cli.options import WholeSentences
+from maas_api.cli.gateway import inputs
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
-    KEYS_SECRET,
     USUAL_CACHE,
     USUAL_LIMITS,
     OptionError,
@@ -27,12 +24,7 @@ _DEFAULTS = Options()
 _HEADER = """Written by maas-api gateway render. Edit the registry or the options, not this file."""
 
 
-@click.group(cls=WholeSentences)
-def gateway() -> None:
-    """Resources for a cluster's gateway."""
-
-
-@gateway.command()
+@click.command()
 @click.option(
     "--registry",
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
@@ -147,6 +139,22 @@ def gateway() -> None:
     help="Let every model be called at the gateway's root too, by its name in the body. On Kuadrant, a provider's.",
 )
 @click.option(
+    "--metering",
+    type=click.Choice(["off", "filter", "telemetry"]),
+    default=_DEFAULTS.metering,
+    show_default=True,
+    help="Count calls: read answers, log them to an OpenTelemetry collector (rendered too) that posts to maas-api. The "
+    "log is the gateway's own with filter; telemetry uses Istio's, and mesh-values --metering telemetry.",
+)
+@click.option(
+    "--usage-secret",
+    default="/".join(_DEFAULTS.usage_secret),
+    show_default=True,
+    metavar="SECRET/KEY",
+    help="Secret beside maas-api with what the collector shows to it (USAGE_SECRET_FILE).",
+)
+@click.option("--collector-image", default=_DEFAULTS.collector_image, show_default=True, help="Image of the collector.")
+@click.option(
     "--open-path",
     "open_paths",
     multiple=True,
@@ -195,7 +203,7 @@ def render(**values: Any) -> None:
 
         rendered = manifests.render(options, targets, keys)
     except (OptionError, ValueError) as fault:
-        _refuse(fault)
+        inputs.refuse(fault)
     for opened in options.open_paths:
         click.echo(
             f"Warning: {opened} is open: what one caller stores there, every other can read and delete.", err=True
@@ -208,75 +216,6 @@ def render(**values: Any) -> None:
         return
     written = _write(values["output_dir"], rendered, manifests.to_yaml, 0o600 if literal else 0o644)
     click.echo("\n".join(str(path) for path in written), err=True)
-
-
-@gateway.command()
-@click.argument("provider")
-@click.option(
-    "--key-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
-    required=True,
-    help="File with the provider's key, - for standard input. The key is not taken from the command line.",
-)
-@click.option("--namespace", default=_DEFAULTS.gateway_namespace, show_default=True, help="The gateway's namespace.")
-@click.option("--name", default=KEYS_SECRET, show_default=True, help="Name of the Secret.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it there, readable by you alone. [default: print]",
-)
-def secret(*, provider: str, key_file: Path, namespace: str, name: str, output: Path | None) -> None:
-    """Print the Secret from which the gateway reads PROVIDER's key.
-
-    Applied on the server's side, several providers' entries come together in one Secret, and a new key replaces the
-    old one; the gateway uses it as soon as the kubelet has updated the mounted Secret, without a restart.
-
-    \b
-    Example:
-        maas-api gateway secret openai --key-file openai.key |
-            kubectl apply --server-side --field-manager maas-openai -f -
-    """
-    from maas_api.gateway.envoy.secrets import provider_secret, render_secret
-    from maas_api.gateway.manifests import to_yaml
-    from maas_api.gateway.process import write_atomically
-
-    try:
-        entry = provider_secret(provider)
-        text = render_secret(entry, inputs.read_key(key_file))
-    except ValueError as fault:
-        _refuse(fault)
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": "maas-api"}},
-        "data": {f"{entry}.yaml": base64.b64encode(text.encode()).decode()},
-    }
-    if output is None:
-        click.echo(to_yaml([manifest]), nl=False)
-    else:
-        write_atomically(output, to_yaml([manifest]), mode=0o600)
-
-
-@gateway.command("mesh-values")
-@click.option(
-    "--service",
-    default="maas-api.maas-api.svc.cluster.local",
-    show_default=True,
-    help="maas-api's full name in the cluster.",
-)
-@click.option("--port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Its port.")
-@click.option("--authorizer", default=_DEFAULTS.authorizer, show_default=True, help="Name of the extension provider.")
-def mesh_values(*, service: str, port: int, authorizer: str) -> None:
-    """Print the mesh's part of --auth istio: values with the extension provider that asks maas-api.
-
-    \b
-    Example:
-        maas-api gateway mesh-values > mesh-values.yaml
-        helm upgrade istiod istio/istiod -n istio-system --reuse-values -f mesh-values.yaml
-    """
-    from maas_api.gateway import manifests
-
-    click.echo(manifests.to_yaml([manifests.mesh_values(service, port, authorizer)]), nl=False)
 
 
 def _write(folder: Path, rendered: list[Manifest], to_yaml: Callable[..., str], mode: int) -> list[Path]:
@@ -301,8 +240,3 @@ def _write(folder: Path, rendered: list[Manifest], to_yaml: Callable[..., str], 
     path = folder / "kustomization.yaml"
     write_atomically(path, to_yaml([kustomization], header=_HEADER))
     return [*written, path]
-
-
-def _refuse(fault: Exception) -> NoReturn:
-    """Exit 2 with one sentence that names the option."""
-    raise click.UsageError(f"--{fault}" if isinstance(fault, OptionError) else str(fault)) from None

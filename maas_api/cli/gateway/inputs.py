@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -31,12 +31,6 @@ _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 def options(values: Mapping[str, Any]) -> Options:
     """The options that all providers share."""
-    internal = None
-    if values["internal_secret"]:
-        name, slash, key = values["internal_secret"].partition("/")
-        if not (name and slash and key):
-            raise OptionError(f"internal-secret: must be SECRET/KEY, got {values['internal_secret']!r}")
-        internal = SecretKey(name, key)
     oidc = _issuer(values)
     return Options(
         namespace=values["namespace"],
@@ -48,13 +42,16 @@ def options(values: Mapping[str, Any]) -> Options:
         oidc=oidc,
         cache=values["cache"],
         token_limits=_limits(values["limits"]),
-        internal_secret=internal,
+        internal_secret=_secret(values, "internal_secret") if values["internal_secret"] else None,
         provider_keys=values["provider_keys"],
         authorizer=values["authorizer"],
         request_timeout=values["request_timeout"],
         service=values["service"],
         port=values["port"],
         open_paths=_opened(values["open_paths"]),
+        metering=values["metering"],
+        usage_secret=_secret(values, "usage_secret"),
+        collector_image=values["collector_image"],
         one_url=values["one_url"],
     )
 
@@ -71,6 +68,13 @@ def _issuer(values: Mapping[str, Any]) -> OidcIssuer | None:
 def _audiences(given: Iterable[str], oidc: OidcIssuer | None) -> tuple[str, ...]:
     found = tuple(given)
     return () if found == ("none",) and oidc is not None else found
+
+
+def _secret(values: Mapping[str, Any], option: str) -> SecretKey:
+    name, slash, key = values[option].partition("/")
+    if not (name and slash and key):
+        raise OptionError(f"{option.replace('_', '-')}: must be SECRET/KEY, got {values[option]!r}")
+    return SecretKey(name, key)
 
 
 def _opened(rules: Iterable[str]) -> tuple[OpenedPath, ...]:
@@ -202,3 +206,8 @@ def read_key(path: Path) -> str:
     if not key or not all(0x20 < ord(char) < 0x7F for char in key):
         raise OptionError(f"key-file: {path} must hold one key: printable ASCII without spaces")
     return key
+
+
+def refuse(fault: Exception) -> NoReturn:
+    """Exit 2 with one sentence that names the option."""
+    raise click.UsageError(f"--{fault}" if isinstance(fault, OptionError) else str(fault)) from None
