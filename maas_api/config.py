@@ -119,10 +119,10 @@ class Settings:
     usage_retention_days: int = option("400", "USAGE_RETENTION_DAYS", USAGE, "Days that hourly sums of usage are kept; 0 keeps them for ever. PostgreSQL drops whole months.", _integer(0, 36500))
     usage_secret_file: Path | None = option("", "USAGE_SECRET_FILE", USAGE, "File with a secret that whoever posts usage may send as X-MaaS-Internal-Secret instead of that of all of /internal; two lines while it is exchanged. Read again when it changes.", _path)
     prices_file: Path | None = option("", "PRICES_FILE", USAGE, "YAML file of prices for a million tokens, read again when it changes. Its prices of a model count before the registry's.", _path)
-    default_budget: str = option("", "DEFAULT_BUDGET", USAGE, "Budget of a new key that asks for none, such as '100000 tokens/day, 5000000 tokens total'. Empty: none.")
-    max_budget: str = option("", "MAX_BUDGET", USAGE, "Largest budget that a new key may have, for each period named; every new key gets it. Empty: no limit.")
-    budget_hold_tokens: int = option("4000", "BUDGET_HOLD_TOKENS", USAGE, "Tokens held of a key's budgets for a call until its usage arrives. A call that takes more can overshoot by the rest.", _integer(1, 10_000_000))
-    budget_outage_calls: int = option("0", "BUDGET_OUTAGE_CALLS", USAGE, "Calls of a key with a budget that each worker lets pass while the store is down; 0 refuses them.", _integer(0, 1_000_000))
+    default_budget: str = option("", "DEFAULT_BUDGET", USAGE, "Budget of a new key that asks for none, such as '100000 tokens/day, 25.50 USD/month, 90 USD total'. Empty: none.")
+    max_budget: str = option("", "MAX_BUDGET", USAGE, "Largest budget that a new key may have, for each period and kind named; every new key gets it. Empty: no limit.")
+    budget_hold_tokens: int = option("4000", "BUDGET_HOLD_TOKENS", USAGE, "Tokens (or what they cost) held of budgets for a call until its usage arrives. A call that takes more can overshoot by the rest.", _integer(1, 10_000_000))
+    budget_outage_calls: int = option("0", "BUDGET_OUTAGE_CALLS", USAGE, "Calls that count against a budget which each worker lets pass while the store is down, of each key; 0 refuses them.", _integer(0, 1_000_000))
 
     # Validation cache
     validation_cache_size: int = option("100000", "VALIDATION_CACHE_SIZE", CACHE, "Most validation answers one worker remembers; 0 looks every key up.", _integer(0, 10_000_000))

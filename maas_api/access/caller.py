@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from maas_api.access.decision import Grants, References, Scope, SubscriptionLabel
+from maas_api.access.decision import Grants, Model, References, Scope, SubscriptionLabel
 from maas_api.identity.headers import Identity
+from maas_api.subscriptions.model import TokenRateLimit
 
 
 class Caller(NamedTuple):
@@ -16,6 +17,18 @@ class Caller(NamedTuple):
     models: tuple[str, ...] | None
     subscription: str
     api_key: bool
+
+
+class Limited(NamedTuple):
+    """What a subscription allows each of its users of one model. ``subscription``: its name, ``namespace/name`` where
+    several go by it; ``reference``: the MaaSModelRef that stands for the model, ``namespace/name``."""
+
+    subscription: str = ""
+    reference: str = ""
+    limits: tuple[TokenRateLimit, ...] = ()
+
+
+UNLIMITED = Limited()
 
 
 class Universe(Protocol):
@@ -55,6 +68,10 @@ class SubscriptionAccess(Protocol):
     def grant(self, who: Identity, requested: str, *, api_key: bool) -> SubscriptionGrant | None:
         """None: subscriptions do not restrict. Raises ApiError for a subscription that cannot be selected."""
 
+    def limits(self, who: Identity, requested: str, reference: str, path_prefix: str) -> Limited:
+        """What the subscription that a call counts against allows of a model, which is told by its MaaSModelRef or, in
+        the cluster, by its route. Raises likewise."""
+
 
 class Access:
     """Grants of callers. ``namespaces`` is None where they are not checked, ``subscriptions`` where there are none."""
@@ -77,6 +94,12 @@ class Access:
     def grants(self, caller: Caller, *, provider: str = "") -> Grants:
         """The same, asked for one model: nothing in it grows with the number of models. Raises ApiError likewise."""
         return _Asked(caller, provider, self._namespaces, self._grant(caller))
+
+    def limits(self, caller: Caller, model: Model) -> Limited:
+        """What the caller's subscription allows of a model that is open to them."""
+        if self._subscriptions is None or not (model.reference or model.path_prefix):
+            return UNLIMITED
+        return self._subscriptions.limits(caller.who, caller.subscription, model.reference, model.path_prefix)
 
     def _grant(self, caller: Caller) -> SubscriptionGrant | None:
         if self._subscriptions is None:

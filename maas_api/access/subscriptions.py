@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from maas_api import errors
+from maas_api.access.caller import UNLIMITED, Limited
 from maas_api.access.decision import SubscriptionLabel
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions.directory import Directory, View
@@ -40,6 +41,22 @@ class Visibility:
             return Grant(view, who, [item for item in view.owned(who) if item.usable and item.models], bound=False)
         chosen = _named(view, who, requested)
         return Grant(view, who, [chosen], bound=api_key)
+
+    def limits(self, who: Identity, requested: str, reference: str, path_prefix: str) -> Limited:
+        """See the protocol. Of several that a platform user did not choose among, the preferred one's."""
+        view = self._directory.view
+        if view is None or not view.limited:
+            return UNLIMITED
+        held = [_named(view, who, requested)] if requested else [item for item in view.owned(who) if item.usable]
+        namespace, _, name = reference.partition("/")
+        keys = (ModelKey(namespace, name),) if reference else tuple(_behind(view, path_prefix))
+        for item in held:
+            for key in keys:
+                ref = item.includes(key)
+                if ref is not None and view.authorizes(who, key):
+                    shown = item.name if len(view.by_name[item.name]) == 1 else item.qualified
+                    return Limited(shown, str(key), ref.limits)
+        return UNLIMITED
 
 
 class Grant:

@@ -51,7 +51,7 @@ def _command(name: str) -> Callable[[_F], click.Command]:
 @click.option("--ephemeral", is_flag=True, help="For at most an hour, removed by itself; needs no name.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; repeat for more.")
 @click.option("--model", "models", multiple=True, help="A model the key may call, or a prefix ending in *; repeat.")
-@click.option("--budget", default="", help="What it may spend: '100000 tokens/day, 5000000 tokens total'.")
+@click.option("--budget", default="", help="What it may spend: '100000 tokens/day, 25.50 USD/month'.")
 def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> None:
     """Mint a key for a user and print it. It is shown here and never again."""
     asked = {name: values.pop(name) for name in ("name", "subscription", "description", "ephemeral")}

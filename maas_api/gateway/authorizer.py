@@ -31,6 +31,7 @@ from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import Refused, TokenSource, User
 from maas_api.keys.budget import Budgets
 from maas_api.providers import CREDENTIAL_HEADERS
+from maas_api.usage.budgets.claims import Payer
 from maas_api.usage.budgets.decisions import Decision
 from maas_api.validation.verdict import Verdict
 from maas_api.wire import Pending, Promise, Reply, Request
@@ -70,9 +71,9 @@ class KeyCheck(Protocol):
 
 
 class BudgetCheck(Protocol):
-    """Whether a key may spend more: at once, or by a future."""
+    """Whether a call can be paid for: at once, or by a future."""
 
-    def check(self, key_id: str, budgets: Budgets) -> Decision | Future[Decision]: ...
+    def check(self, payer: Payer) -> Decision | Future[Decision]: ...
 
 
 class Authorizer:
@@ -129,9 +130,11 @@ class Authorizer:
         except ApiError as refusal:
             return refusal.reply()
         allowed = _to_model(caller, key_id, passed)
-        if not budgets or not passed.model or self._budgets is None or allowed.status != OK:
+        limited = passed.limited
+        if not (budgets or limited.limits) or not passed.model or self._budgets is None or allowed.status != OK:
             return allowed
-        decided = self._budgets.check(key_id, budgets)
+        who = (caller.who.username, limited.subscription)
+        decided = self._budgets.check(Payer(key_id, budgets, *who, passed.model, limited.limits, limited.reference))
         if isinstance(decided, Future):
             return _then(decided, lambda known: quota.held(allowed, known))
         return quota.held(allowed, decided)
@@ -191,7 +194,8 @@ def _to_model(caller: Caller, key_id: str, passed: Passed) -> Reply:
     allowed = _yes(caller, passed.route, (), CREDENTIAL_HEADERS)
     if allowed.status != OK:
         return allowed
-    more = quota.counted(caller, key_id, passed.model, passed.provider)
+    subscription = passed.limited.subscription or caller.subscription
+    more = quota.counted(caller.who.username, key_id, subscription, passed.model, passed.provider)
     return Reply(OK, allowed.headers + more, b"")
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from maas_api import errors
-from maas_api.access.caller import Caller
+from maas_api.access.caller import UNLIMITED, Caller, Limited
 from maas_api.access.named import Named, required
 from maas_api.access.opened import OpenedPath
 from maas_api.errors import ApiError
@@ -40,11 +40,12 @@ class Call(NamedTuple):
 
 class Passed(NamedTuple):
     """A call that may be made. ``route``: where the gateway sends one at its root, "" for others. ``model``: the id it
-    runs, ``provider``: whose it is; "" where the call runs none."""
+    runs, ``provider``: whose it is; "" where the call runs none. ``limited``: what its subscription allows of it."""
 
     route: str = ""
     model: str = ""
     provider: str = ""
+    limited: Limited = UNLIMITED
 
 
 class Judgement:
@@ -100,7 +101,7 @@ class Judgement:
                 code="endpoint_not_supported",
                 param="model",
             )
-        return Passed(route, entry.called, entry.provider)
+        return Passed(route, entry.called, entry.provider, self._calls.limits(caller, entry))
 
     def _at_provider(self, call: Call, caller: Caller) -> Passed:
         name, _, rest = call.path.removeprefix(PATH_ROOT).partition("/")
@@ -111,7 +112,7 @@ class Judgement:
             if in_path:
                 self._agree(call, caller, name)
             self._judge_others(call.named, caller, name)
-            return Passed("", entry.called, name)
+            return Passed("", entry.called, name, self._calls.limits(caller, entry))
         if any(rule.provider == name and rule.admits(call.method, f"/{rest}") for rule in self._opened):
             if caller.models is not None:
                 raise _closed(provider, "API keys limited to certain models", call)
@@ -125,7 +126,9 @@ class Judgement:
         if call.method not in _TELLING and self._calls.several_at(prefix):  # one server, several models (LoRA adapters)
             name = call.named.model if caller.models is None else required(call.named).model
         entry = self._calls.at_path(caller, prefix, name)
-        return Passed() if call.method in _TELLING else Passed("", name or entry.id)
+        if call.method in _TELLING:
+            return Passed()
+        return Passed("", name or entry.id, limited=self._calls.limits(caller, entry))
 
     def _agree(self, call: Call, caller: Caller, provider: str) -> None:
         """Where the path names the model the body need not; a server may look at the body's all the same."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from maas_api import errors
-from maas_api.access.caller import Caller
+from maas_api.keys.budget import money
 from maas_api.usage import record
-from maas_api.usage.budgets.decisions import Decision, Granted, Spent
+from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unpriced
 from maas_api.wire import HeaderLines, Reply
 
 METERED = "x-maas-metered-"
@@ -22,66 +22,81 @@ SAID = {
 }
 """Attribute of a usage record -> the header in which the authorizer says it."""
 
-LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-tokens" for name in ("limit", "remaining", "reset"))
+LEFT_HEADERS = tuple(
+    f"x-ratelimit-{name}-{kind}" for kind in ("tokens", "cost") for name in ("limit", "remaining", "reset")
+)
+"""What is left, in OpenAI's names: tokens, and money with its currency; of several budgets of a kind the tightest."""
+
+_LIMIT, _REMAINING, _RESET, _COST_LIMIT, _COST_REMAINING, _COST_RESET = (name.encode() for name in LEFT_HEADERS)
 _KEY, _USER, _SUBSCRIPTION, _MODEL, _PROVIDER, _HELD = (name.encode() for name in SAID.values())
-_LIMIT, _REMAINING, _RESET = (name.encode() for name in (LIMIT, REMAINING, RESET))
-LEFT_HEADERS = (LIMIT, REMAINING, RESET)
-"""OpenAI's names for what is left; of several budgets the one with the least."""
 
 
-def counted(caller: Caller, key_id: str, model: str, provider: str) -> HeaderLines:
+def counted(user: str, key_id: str, subscription: str, model: str, provider: str) -> HeaderLines:
     """What a call is counted under."""
-    said = (
-        (_KEY, key_id),
-        (_USER, caller.who.username),
-        (_SUBSCRIPTION, caller.subscription),
-        (_MODEL, model),
-        (_PROVIDER, provider),
-    )
+    said = ((_KEY, key_id), (_USER, user), (_SUBSCRIPTION, subscription), (_MODEL, model), (_PROVIDER, provider))
     return tuple([(name, value.encode()) for name, value in said if value])
 
 
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        lines: HeaderLines = (
-            (_HELD, b"%d.%d" % (decided.held, decided.generation)),
-            (_LIMIT, b"%d" % decided.budget.tokens),
-            (_REMAINING, b"%d" % decided.left),
-        )
-        if decided.reset is not None:
-            lines = (*lines, (_RESET, _duration(decided.reset).encode()))
+        lines: HeaderLines = () if decided.hold is None else ((_HELD, str(decided.hold).encode()),)
+        if decided.tokens is not None:
+            lines += _left(decided.tokens)
+        if decided.cost is not None:
+            lines += _left(decided.cost)
         return Reply(allowed.status, allowed.headers + lines, allowed.body)
     if isinstance(decided, Spent):
         return _spent(decided)
-    return _UNKNOWN
+    return _unpriced(decided) if isinstance(decided, Unpriced) else _UNKNOWN
+
+
+def _left(state: Left) -> HeaderLines:
+    budget = state.budget
+    if budget.currency:
+        limit, remaining, reset = _COST_LIMIT, _COST_REMAINING, _COST_RESET
+        whole, left = (f"{money(amount)} {budget.currency}" for amount in (budget.amount, state.left))
+    else:
+        limit, remaining, reset = _LIMIT, _REMAINING, _RESET
+        whole, left = str(budget.amount), str(state.left)
+    lines = ((limit, whole.encode()), (remaining, left.encode()))
+    return lines if state.reset is None else (*lines, (reset, _duration(state.reset).encode()))
 
 
 def _spent(decided: Spent) -> Reply:
+    budget = decided.budget
+    whose = f"subscription `{decided.subscription}`'s limit" if decided.subscription else "this API key's budget"
     again = "" if decided.reset is None else f"; it begins anew in {math.ceil(decided.reset)} s"
-    headers = {**_left(decided.budget.tokens, 0, decided.reset), "x-should-retry": "false"}
+    headers = {name.decode(): value.decode() for name, value in _left(Left(budget, 0, decided.reset))}
+    headers["x-should-retry"] = "false"
     if decided.reset is not None:
         headers["retry-after"] = str(math.ceil(decided.reset))
     return errors.sdk(
         429,
-        f"You exceeded your current quota: this API key's budget of {decided.budget} is spent{again}",
+        f"You exceeded your current quota: {whose} of {budget} is spent{again}",
         kind="insufficient_quota",
         code="insufficient_quota",
         headers=tuple(headers.items()),
     ).reply()
 
 
+def _unpriced(decided: Unpriced) -> Reply:
+    return errors.sdk(
+        403,
+        f"This API key's budget is in {decided.currency}, and the model `{decided.model}` has no price in it: call one "
+        "that has, or ask an operator to give this one a price (0 where it is free)",
+        code="model_without_price",
+        param="model",
+        headers=(("x-should-retry", "false"),),
+    ).reply()
+
+
 _UNKNOWN = errors.sdk(
     503,
-    "This API key's budget could not be checked now; try again",
+    "The budget of this call could not be checked now; try again",
     code="unavailable",
     headers=(("Retry-After", "1"),),
 ).reply()
-
-
-def _left(limit: int, left: int, reset: float | None) -> dict[str, str]:
-    found = {LIMIT: str(limit), REMAINING: str(left)}
-    return found if reset is None else {**found, RESET: _duration(reset)}
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.pool import QueuePool
 from maas_api.config import ConfigError, Settings
 from maas_api.identity.admin import AdminCheck
 from maas_api.keys.audit import Audit, AuditLog
-from maas_api.keys.budget import BudgetError, Budgets, from_text
+from maas_api.keys.budget import BudgetError, Budgets, currencies, from_text
 from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.http import fleet_views, views
 from maas_api.keys.http.views import Unmatched, all_match
@@ -47,10 +47,7 @@ def key_service(
         audit,
         Life(settings.api_key_max_expiration_days),
         settings.rotation_grace_max_seconds,
-        Spending(
-            _budgets(settings.default_budget, "--default-budget (DEFAULT_BUDGET)"),
-            _budgets(settings.max_budget, "--max-budget (MAX_BUDGET)"),
-        ),
+        _spending(settings),
     )
 
 
@@ -78,6 +75,17 @@ def _measure(database: Database, limit: int) -> None:
         metrics.pool_connections.labels("in_use").read_from(pool.checkedout)
         metrics.pool_connections.labels("idle").read_from(pool.checkedin)
         metrics.pool_limit.set(limit)
+
+
+def _spending(settings: Settings) -> Spending:
+    default = _budgets(settings.default_budget, "--default-budget (DEFAULT_BUDGET)")
+    caps = _budgets(settings.max_budget, "--max-budget (MAX_BUDGET)")
+    if len(used := currencies((*default, *caps))) > 1:
+        raise ConfigError(
+            f"--default-budget (DEFAULT_BUDGET) and --max-budget (MAX_BUDGET): must be in one currency, "
+            f"got {' and '.join(used)}"
+        )
+    return Spending(default, caps)
 
 
 def _budgets(text: str, source: str) -> Budgets:

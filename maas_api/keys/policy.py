@@ -155,7 +155,11 @@ class Spending(NamedTuple):
         broken = None if requested is None else budget.exceeds(asked, self.caps)
         if broken is not None:
             raise PolicyError(f"budget exceeds the maximum allowed ({broken})")
-        return budget.capped(asked, self.caps)
+        found = budget.capped(asked, self.caps)
+        if len(used := budget.currencies(found)) > 1:
+            allowed = budget.currencies(self.caps)[0]
+            raise PolicyError(f"budget must be in {allowed}, as the maximum allowed is, got {' and '.join(used)}")
+        return found
 
 
 UNLIMITED = Spending()

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from maas_api import errors
 from maas_api.access.allowlist import allows, permits
-from maas_api.access.caller import Access, Caller
+from maas_api.access.caller import Access, Caller, Limited
 from maas_api.access.decision import Closed, closed
 from maas_api.errors import ApiError
 from maas_api.models.model import ModelEntry
@@ -75,6 +75,10 @@ class Calls:
         if name is not None and not permits(caller.models, (name,)):
             raise _not_allowed(caller, name)
         return entry
+
+    def limits(self, caller: Caller, entry: ModelEntry) -> Limited:
+        """What the caller's subscription allows of a model that they may call."""
+        return self._access.limits(caller, entry)
 
     def several_at(self, path_prefix: str) -> bool:
         """Whether a server in the cluster goes by more than one name, so that its path does not say which runs."""

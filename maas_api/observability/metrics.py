@@ -194,10 +194,11 @@ usage_batches = Counter(
 
 budget_checks = Counter(
     "maas_api_budget_checks_total",
-    "Calls of keys with a budget: granted, low (granted, with less than a fifth of a budget left), spent (refused), "
-    "unknown (the store could not be asked).",
+    "Calls that a budget or a subscription's limit counts: granted, low (granted, with less than a fifth left), spent "
+    "(refused), unpriced (refused, the model has no price in the budget's currency), unknown (the store could not be "
+    "asked).",
     ("result",),
-    [("granted",), ("low",), ("spent",), ("unknown",)],
+    [("granted",), ("low",), ("spent",), ("unpriced",), ("unknown",)],
 )
 
 # Server -----------------------------------------------------------------------------------------------------------

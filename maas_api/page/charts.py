@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 WIDTH: Final = 720
@@ -91,9 +92,9 @@ def nice(value: int) -> int:
     return next((int(size * part) for part in _MANTISSAS if size * part >= value), size * 10)
 
 
-def share(part: int, whole: int) -> float:
+def share(part: int | Decimal, whole: int | Decimal) -> float:
     """Percent of a whole, from 0 to 100, with one decimal."""
-    return round(min(100.0, max(0.0, 100 * part / whole)), 1) if whole > 0 else 0.0
+    return round(min(100.0, max(0.0, float(100 * part / whole))), 1) if whole > 0 else 0.0
 
 
 def short(value: int) -> str:

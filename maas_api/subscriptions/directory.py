@@ -43,6 +43,8 @@ class View(NamedTuple):
     by_target: Mapping[ModelKey, tuple[ModelKey, ...]]
     """MaaSModelRefs by the LLMInferenceService they stand for."""
     problems: tuple[LeftOut, ...]
+    limited: bool
+    """Whether any subscription limits any model."""
 
     def owned(self, who: Identity) -> list[Subscription]:
         """The caller's subscriptions, the preferred first. Owner: the exact user name, or any (trimmed) group."""
@@ -167,6 +169,7 @@ def build(
         models=MappingProxyType({info.key: info for info in infos}),
         by_target=_index((info.target, info.key) for info in infos if info.target),
         problems=tuple(problems),
+        limited=any(ref.limits for item in ordered for ref in item.models),
     )
 
 

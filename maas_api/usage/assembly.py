@@ -42,12 +42,13 @@ def build(
 ) -> Assembled:
     """Usage over the store that the keys are in. Connects to nothing until started or used."""
     ledger = Ledger(store.database, settings.tenant_name, now=store.now)
-    intake = Intake(ledger)
+    intake = Intake(ledger, prices)
     service = UsageService(Reading(store.database, settings.tenant_name), store.get, admins, prices, store.now)
     spending = Spending(
         Bank(store.database),
         hold=settings.budget_hold_tokens,
         outage_calls=settings.budget_outage_calls,
+        prices=prices,
         now=store.now,
     )
     own_key = OwnKey(keys, store.get, service, partial(state_of, store.database))

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from maas_api.observability import metrics
 from maas_api.usage import otlp
+from maas_api.usage.prices import NO_PRICES, PriceBook
 from maas_api.usage.rollup import Folded, Rows, fold
 from maas_api.usage.statements.ledger import Ledger
 
@@ -31,8 +32,16 @@ class Listener(Protocol):
 class Intake:
     """The way in. Safe from any thread."""
 
-    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: Callable[[], PriceBook] = lambda: NO_PRICES,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``prices``: what calls cost, for budgets in money."""
         self._ledger = ledger
+        self._prices = prices
         self._clock = clock
         self._listeners: list[Listener] = [_count]
 
@@ -43,7 +52,7 @@ class Intake:
     def take(self, body: bytes) -> Taken:
         """Take an OTLP request in. Raises OtlpError for one that is none, sqlalchemy.exc.SQLAlchemyError when the
         store fails: then nothing of it is counted, and sending it again is right."""
-        batch = fold(otlp.entries(body), body, self._clock())
+        batch = fold(otlp.entries(body), body, self._clock(), self._prices())
         fresh = self._ledger.add(batch)
         if not fresh:
             _REPEATED.inc(batch.counted)

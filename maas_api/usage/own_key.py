@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from maas_api import errors
 from maas_api.errors import ApiError
-from maas_api.keys.budget import Budget, window
+from maas_api.keys.budget import Budget, as_json, currencies, money, window
 from maas_api.keys.record import KeyRecord
 from maas_api.usage.query import Query
 from maas_api.usage.report import Line
@@ -20,6 +20,7 @@ from maas_api.validation.verdict import Verdict
 
 PREFIX: Final = "sk-oai-"
 _LONG_AGO: Final = 2000
+_RESETS: Final = {"hour": "hourly", "day": "daily", "month": "monthly", "total": None}
 
 
 class KeyCheck(Protocol):
@@ -30,6 +31,14 @@ class KeyCheck(Protocol):
     def check(self, raw_key: str) -> Verdict | Future[Verdict]: ...
 
 
+class _Standing(NamedTuple):
+    """Where a budget stands: what is left of it, and how it is answered."""
+
+    budget: Budget
+    left: int
+    shown: dict[str, Any]
+
+
 class OwnKey:
     """Answers for the key that is presented, and for no other. Methods raise ApiError in the SDKs' shape."""
 
@@ -38,9 +47,9 @@ class OwnKey:
         keys: KeyCheck,
         record: Callable[[str], KeyRecord | None],
         usage: UsageService,
-        state: Callable[[str, str, datetime], State],
+        state: Callable[[str, Budget, datetime], State],
     ) -> None:
-        """``state``: (key id, period, now) -> where that budget stands. Raises sqlalchemy.exc.SQLAlchemyError."""
+        """``state``: (key id, budget, now) -> where that budget stands. Raises sqlalchemy.exc.SQLAlchemyError."""
         self._keys = keys
         self._record = record
         self._usage = usage
@@ -67,7 +76,9 @@ class OwnKey:
             "_monthly": day.replace(day=1),
         }
         lines = {name: self._line(record, start, now) for name, start in begins.items()}
-        currency = next(iter(sorted(lines[""].cost.amounts)), None)
+        budgets = [self._budget(record, budget, now) for budget in record.budgets]
+        spent_in = (*currencies(record.budgets), *sorted(lines[""].cost.amounts))
+        currency = spent_in[0] if spent_in else None
         return {
             "label": record.name,
             "id": record.id,
@@ -79,16 +90,14 @@ class OwnKey:
             "currency": currency,
             **{f"usage{name}": _money(line, currency) for name, line in lines.items()},
             **{f"tokens{name}": line.counts.input + line.counts.output for name, line in lines.items()},
-            "limit": None,
-            "limit_remaining": None,
-            "limit_reset": None,
-            "budget": self.budgets(record),
+            **_limit(budgets),
+            "budget": [item.shown for item in budgets],
         }
 
     def budgets(self, record: KeyRecord) -> list[dict[str, Any]]:
         """Where each of a key's budgets stands."""
         now = self._usage.now()
-        return [self._budget(record, budget, now) for budget in record.budgets]
+        return [self._budget(record, budget, now).shown for budget in record.budgets]
 
     def _verdict(self, raw_key: str) -> Verdict:
         found = self._keys.check(raw_key)
@@ -105,17 +114,26 @@ class OwnKey:
         only = {"user": (record.username,), "key": (record.id,)}
         return self._usage.answer(Query(start, now + timedelta(hours=1), "total", (), only)).total
 
-    def _budget(self, record: KeyRecord, budget: Budget, now: datetime) -> dict[str, Any]:
+    def _budget(self, record: KeyRecord, budget: Budget, now: datetime) -> _Standing:
         with store_fault_is("Failed to read the budget"):
-            state = self._state(record.id, budget.per, now)
+            state = self._state(record.id, budget, now)
         _, ends = window(budget.per, now)
-        return {
-            "tokens": budget.tokens,
-            "per": budget.per,
-            "used": state.used,
-            "remaining": max(0, budget.tokens - state.taken),
-            "resets_at": _time(ends),
-        }
+        left = max(0, budget.amount - state.taken)
+        used, remaining = (money(part) if budget.currency else part for part in (state.used, left))
+        shown = {**as_json((budget,))[0], "used": used, "remaining": remaining, "resets_at": _time(ends)}
+        return _Standing(budget, left, shown)
+
+
+def _limit(budgets: Sequence[_Standing]) -> dict[str, Any]:
+    """OpenRouter's three fields, of which there is one limit in money: the tightest budget in it."""
+    tightest = min((item for item in budgets if item.budget.currency), key=lambda item: item.left, default=None)
+    if tightest is None:
+        return {"limit": None, "limit_remaining": None, "limit_reset": None}
+    return {
+        "limit": float(money(tightest.budget.amount)),
+        "limit_remaining": float(money(tightest.left)),
+        "limit_reset": _RESETS[tightest.budget.per],
+    }
 
 
 def _denied(message: str) -> ApiError:

@@ -17,8 +17,8 @@ attribute                what it says
 ``maas.flags``           Envoy's response flags: with a good status they mean that the answer was cut
 ``maas.duration_ms``     from the first byte of the request to the last of the answer
 ``maas.first_event_ms``  from the first byte of the request to the first of the answer's body
-``maas.held``            what was held of the key's budgets for the call, and when: ``<tokens>.<generation>``. Absent
-                         for a key without a budget
+``maas.held``            what was held of budgets for the call, and when: ``<tokens>.<generation>.<billionths>``, and
+                         behind a space the model's reference where its subscription limits it. Absent without any
 ``maas.usage.<path>``    a number of the provider's usage object, by its path there
                          (:data:`maas_api.usage.dialects.FIELDS`)
 =======================  =============================================================================================
@@ -26,8 +26,10 @@ attribute                what it says
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from maas_api.usage import dialects
@@ -57,7 +59,7 @@ ENDPOINTS: Final = ("chat", "completions", "responses", "embeddings", "messages"
 """Endpoints whose answers carry usage: a call of theirs without any is unmetered."""
 
 _ENDPOINT: Final = re.compile(r"/(chat/completions|completions|responses|embeddings|messages)/?\Z")
-_HELD: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,12})")
+_HELD: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,12})(?:\.([0-9]{1,18}))?(?: ([a-z0-9.-]{1,63}/[a-z0-9.-]{1,253}))?")
 _TEXT_MAX: Final = 253
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MS_MAX: Final = 7 * 86_400_000
@@ -103,13 +105,16 @@ class Counts(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Tokens held of a key's budgets for a call, and the number of the quarter of an hour in which they were."""
+    """What is held for a call: tokens, and what those cost in billionths of the currency; the number of the quarter of
+    an hour in which it was; the MaaSModelRef (``namespace/name``) whose limits count the call, empty without any."""
 
     tokens: int
     generation: int
+    cost: int = 0
+    reference: str = ""
 
     def __str__(self) -> str:
-        return f"{self.tokens}.{self.generation}"
+        return f"{self.tokens}.{self.generation}.{self.cost} {self.reference}".rstrip()
 
 
 class Measure(NamedTuple):
@@ -155,9 +160,15 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
     )
 
 
+@lru_cache(maxsize=65_536)
+def holder(user: str, subscription: str, reference: str) -> str:
+    """Whose a subscription's limit is: each user's of each model in it, over all of their keys."""
+    return json.dumps([part[:_TEXT_MAX] for part in (user, subscription, reference)])
+
+
 def _hold(value: Any) -> Hold | None:
     found = _HELD.fullmatch(value) if isinstance(value, str) else None
-    return None if found is None else Hold(int(found[1]), int(found[2]))
+    return None if found is None else Hold(int(found[1]), int(found[2]), int(found[3] or 0), found[4] or "")
 
 
 def endpoint_of(path: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from maas_api.keys.budget import PARTS
 from maas_api.usage.otlp import Entry
-from maas_api.usage.record import Counts, Hold, Series, measure
+from maas_api.usage.prices import NO_PRICES, PriceBook, amount
+from maas_api.usage.record import Counts, Hold, Measure, Series, holder, measure
 
 HOUR: Final = 3600
 _NANO: Final = 1_000_000_000
@@ -22,12 +25,23 @@ Rows = dict[tuple[int, Series], Counts]
 
 
 class Settlement(NamedTuple):
-    """One call of a key with budgets: when it began, what it took, and what was held for it."""
+    """One call that something was held for: of whom, when it began, what it took. ``tokens``: None where nobody told.
+    ``cost``: billionths of ``currency``, which is empty where the model has no price now."""
 
-    key_id: str
+    holders: tuple[str, ...]
     at: datetime
-    tokens: int
+    tokens: int | None
+    cost: int
+    currency: str
     hold: Hold
+
+    def spent(self, currency: str) -> int:
+        """What the call took of a budget in that currency, or in tokens (empty). What is not known is what was held."""
+        if self.tokens is None:
+            return self.hold.cost if currency else self.hold.tokens
+        if not currency or not self.tokens:
+            return self.tokens
+        return self.cost if self.currency == currency else self.hold.cost
 
 
 class Folded(NamedTuple):
@@ -41,7 +55,7 @@ class Folded(NamedTuple):
     settlements: tuple[Settlement, ...] = ()
 
 
-def fold(entries: Iterable[Entry], body: bytes, now: float) -> Folded:
+def fold(entries: Iterable[Entry], body: bytes, now: float, book: PriceBook = NO_PRICES) -> Folded:
     """Rows of a batch. ``body`` is what the records were in, ``now`` Unix seconds.
 
     A collector that gets no answer sends the same bytes again. Bytes that hold each record's time to the nanosecond
@@ -60,13 +74,26 @@ def fold(entries: Iterable[Entry], body: bytes, now: float) -> Folded:
         timed = timed and at > 0
         moment = _moment(at, now)
         place = (moment - moment % HOUR, found.series)
-        if found.hold is not None and found.series.key_id:
-            taken = found.counts.input + found.counts.output
-            settlements.append(Settlement(found.series.key_id, datetime.fromtimestamp(moment, UTC), taken, found.hold))
+        if found.hold is not None:
+            settlements.append(_settlement(found, found.hold, datetime.fromtimestamp(moment, UTC), book))
         known = rows.get(place)
         rows[place] = found.counts if known is None else known + found.counts
     digest = hashlib.sha256(body).hexdigest() if timed and counted else ""
     return Folded(rows, counted, skipped, digest, tuple(settlements))
+
+
+def _settlement(found: Measure, hold: Hold, at: datetime, book: PriceBook) -> Settlement:
+    series, counts = found.series, found.counts
+    holders = [series.key_id] if series.key_id else []
+    if hold.reference:
+        holders.append(holder(series.user, series.subscription, hold.reference))
+    if counts.unmetered:
+        return Settlement(tuple(holders), at, None, 0, "", hold)
+    tokens = counts.tokens
+    price = book.at(series.model, at) if book and tokens.total else None
+    if price is None:
+        return Settlement(tuple(holders), at, tokens.total, 0, "", hold)
+    return Settlement(tuple(holders), at, tokens.total, math.ceil(amount(price, tokens) * PARTS), price.currency, hold)
 
 
 def _moment(at: int, now: float) -> int:

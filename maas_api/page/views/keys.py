@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from flask import Response, request
@@ -134,7 +135,7 @@ def register(shell: Shell, services: Services) -> None:
 
     def budgets(record: KeyRecord) -> list[dict[str, Any]]:
         found = services.budgets(record)
-        return [budget | {"percent": charts.share(budget["used"], budget["tokens"])} for budget in found]
+        return [item | {"percent": charts.share(Decimal(item["used"]), Decimal(_whole(item)))} for item in found]
 
     @views.get(f"{ROOT}keys/<key_id>/revoke")
     def revoking(key_id: str) -> Response:
@@ -162,3 +163,9 @@ def register(shell: Shell, services: Services) -> None:
         if until is not None:
             note = f"The old secret is good until {until:%Y-%m-%d %H:%M} UTC."
         return shown_once(done.secret, done.record, [], note)
+
+
+def _whole(budget: Mapping[str, Any]) -> int | str:
+    """What a budget is of: tokens, or money as text."""
+    found: int | str = budget["cost"] if "cost" in budget else budget["tokens"]
+    return found

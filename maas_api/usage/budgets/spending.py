@@ -1,8 +1,8 @@
-"""Budgets at the door: may this key spend more now? Answered from memory while a lease lasts, else by a future.
+"""Budgets at the door: may this call be paid for? Answered from memory while a lease lasts, else by a future.
 
-Before a call passes, some tokens are held for it; when its usage arrives, what it took is spent and the hold let go
-(:mod:`maas_api.usage.statements.holds`). Workers hold tokens in leases, so the store is asked once for many calls, and
-no call passes that nothing is held for: calls at once cannot all pass on the last token.
+Before a call passes, some tokens (or what they cost) are held for it; when its usage arrives, what it took is spent and
+the hold let go (:mod:`maas_api.usage.statements.holds`). Workers hold in leases, so the store is asked once for many
+calls, and no call passes that nothing is held for: calls at once cannot all pass on the last token.
 """
 
 from __future__ import annotations
@@ -17,68 +17,51 @@ from typing import Final, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from maas_api.keys.budget import Budget, Budgets, window
+from maas_api.keys.budget import Budget
+from maas_api.models.price import Price
 from maas_api.observability import metrics
-from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown
+from maas_api.usage.budgets.accounts import Account, opened
+from maas_api.usage.budgets.claims import Claim, Payer, claims
+from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unknown, Unpriced
+from maas_api.usage.prices import PriceBook
+from maas_api.usage.record import Hold
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Lease, generation_of
 
 _log = logging.getLogger(__name__)
 
-LEASED_CALLS: Final = (32, 4096)
-"""A lease is for so many calls, while the budget is far from its end: the fewest, and the most for a key that uses one
-up within a second. The next one is asked for when half of it is gone, so that no call need wait for the store."""
 IDLE_SECONDS: Final = 1.0
 """A lease that nobody drew on for so long is given back: another worker may need it."""
-REFUSED_SECONDS: Final = 1.0
-"""How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
+PRICE_SECONDS: Final = 1.0
+"""How long a model's price is believed to be what it was."""
 _LOOK_SECONDS: Final = 0.25
 _REFILL_SECONDS: Final = 0.05  # between two attempts to have more than is left, near the end of a budget
 _LOW: Final = 5  # less than a fifth is left
-_ACCOUNTS_MAX: Final = 100_000
+_KNOWN_MAX: Final = 100_000
+
+Claims = tuple[Claim, ...]
 
 
 class Bank(Protocol):
-    """Where tokens are held. Both raise sqlalchemy.exc.SQLAlchemyError."""
+    """Where budgets are held. Both raise sqlalchemy.exc.SQLAlchemyError."""
 
-    def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease: ...
-    def give_back(self, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None: ...
+    def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease: ...
+    def give_back(self, holder: str, budget: Budget, moment: datetime, amount: int, generation: int) -> None: ...
 
 
-_GRANTED, _LOW_LEFT, _SPENT, _UNKNOWN = (
-    metrics.budget_checks.labels(result) for result in ("granted", "low", "spent", "unknown")
+_GRANTED, _LOW_LEFT, _SPENT, _UNPRICED, _UNKNOWN = (
+    metrics.budget_checks.labels(result) for result in ("granted", "low", "spent", "unpriced", "unknown")
 )
-
-
-class _Account:
-    """What this worker knows and holds of one budget in one period. ``ends`` is Unix seconds."""
-
-    __slots__ = (
-        "begins", "budget", "calls", "drawn_at", "ends", "generation", "leased_at", "left", "limit", "low",
-        "refill_after", "refused_until", "taken",
-    )  # fmt: skip
-
-    def __init__(self, budget: Budget, now: datetime) -> None:
-        self.budget, self.limit = budget, budget.tokens
-        self.begins, ends = window(budget.per, now)
-        self.ends = None if ends is None else ends.timestamp()
-        self.left = self.low = self.generation = self.taken = 0
-        self.drawn_at = self.refused_until = self.refill_after = 0.0
-        self.leased_at = -REFUSED_SECONDS
-        self.calls = LEASED_CALLS[0]
-
-    def reset(self, now: float) -> float | None:
-        """Seconds until the period is over; None where it never is."""
-        return None if self.ends is None else max(0.0, self.ends - now)
+_FREE: Final = Granted(None)
 
 
 class _Waiting(NamedTuple):
-    key_id: str
-    budgets: Budgets
+    payer: Payer
+    claims: Claims
     answer: Future[Decision]
 
 
 class Spending:
-    """The budgets of the keys that this worker meets. Safe from any thread, and never waits in the caller's."""
+    """The budgets that this worker meets. Safe from any thread, and never waits in the caller's."""
 
     def __init__(
         self,
@@ -86,21 +69,24 @@ class Spending:
         *,
         hold: int,
         outage_calls: int = 0,
+        prices: Callable[[], PriceBook] = lambda: PriceBook({}),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``hold``: tokens held for a call. ``outage_calls``: how many calls of a key pass while the store is down."""
+        """``hold``: tokens held for a call. ``outage_calls``: how many of a holder pass while the store is down."""
         self._bank = bank
         self._hold = hold
         self._outage_calls = outage_calls
+        self._prices = prices
         self._now = now
         self._clock = clock
         self._lock = threading.Lock()
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._claims: dict[Payer, tuple[Claims | Unpriced, float]] = {}
+        self._accounts: dict[tuple[str, str, str], Account] = {}
         self._outage: dict[str, int] = {}
         self._queue: list[_Waiting] = []
-        self._refills: dict[str, Budgets] = {}
-        self._returned: list[tuple[tuple[str, str], datetime, int, int]] = []
+        self._refills: dict[Claims, None] = {}
+        self._returned: list[tuple[str, Budget, datetime, int, int]] = []
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -119,56 +105,101 @@ class Spending:
             self._thread.join(10)
             self._thread = None
 
-    def check(self, key_id: str, budgets: Budgets) -> Decision | Future[Decision]:
-        """Whether a call of the key may pass. A future where the store must be asked; it never raises."""
+    def check(self, payer: Payer) -> Decision | Future[Decision]:
+        """Whether a call may pass. A future where the store must be asked; it never raises."""
+        at = self._clock()
+        known = self._claims.get(payer)
+        claimed = known[0] if known is not None and known[1] > at else self._work_out(payer, at)
+        if isinstance(claimed, Unpriced):
+            _UNPRICED.inc()
+            return claimed
+        if not claimed:
+            return _FREE
         with self._lock:
-            found = self._at_once(key_id, budgets)
+            found = self._at_once(payer, claimed)
             if found is not None:
                 return found
             answer: Future[Decision] = Future()
-            self._queue.append(_Waiting(key_id, budgets, answer))
+            self._queue.append(_Waiting(payer, claimed, answer))
         self._wake.set()
         return answer
 
-    def _at_once(self, key_id: str, budgets: Budgets) -> Decision | None:
+    def _work_out(self, payer: Payer, at: float) -> Claims | Unpriced:
+        """What the payer's calls claim, remembered for as long as it holds."""
+
+        def price(model: str) -> Price | None:
+            return self._prices().at(model, self._now())
+
+        found = claims(payer, self._hold, price)
+        until = at + PRICE_SECONDS if any(budget.currency for budget in payer.budgets) else float("inf")
+        if len(self._claims) >= _KNOWN_MAX:
+            self._claims = {}
+        self._claims[payer] = (found, until)
+        return found
+
+    def _at_once(self, payer: Payer, claimed: Claims) -> Decision | None:
         """The answer from memory, None where there is none. Holds the lock."""
         now, at = self._now().timestamp(), self._clock()
-        held, accounts = self._hold, []
-        for budget in budgets:
-            account = self._account(key_id, budget, now)
-            if account.left < held:
-                held = account.left
-                if not held and account.refused_until > at:
+        accounts, short = [], False
+        for claim in claimed:
+            account = self._account(claim, now)
+            if not account.enough(claim.hold):
+                if account.refused_until > at:
                     _SPENT.inc()
-                    return Spent(budget, account.reset(now))
+                    whose = "" if claim.holder == payer.key_id else payer.subscription
+                    return Spent(claim.budget, account.reset(now), whose)
+                short = True
             accounts.append(account)
-        if not held:
+        if short:
             return None
-        tightest, least = accounts[0], -1
-        for account in accounts:
-            account.left -= held
-            account.drawn_at = at
-            if account.left < account.low and account.refill_after <= at:
-                account.refill_after = at + _REFILL_SECONDS
-                self._refills[key_id] = budgets
-                self._wake.set()
-            remaining = account.limit - account.taken + account.left
-            if least < 0 or remaining < least:
-                tightest, least = account, max(0, remaining)
-        (_LOW_LEFT if least * _LOW < tightest.limit else _GRANTED).inc()
-        return Granted(held, accounts[0].generation, tightest.budget, least, tightest.reset(now))
+        tokens = cost = 0
+        for claim, account in zip(claimed, accounts, strict=True):
+            held = min(claim.hold, account.left)
+            if claim.budget.currency:
+                cost = min(cost or held, held)
+            else:
+                tokens = min(tokens or held, held)
+        return self._draw(claimed, accounts, Hold(tokens, accounts[0].generation, cost, payer.reference), now, at)
 
-    def _account(self, key_id: str, budget: Budget, now: float) -> _Account:
-        """The account in its present period, generation and limit. ``now`` is Unix seconds."""
-        account = self._accounts.get((key_id, budget.per))
-        if account is None or (account.ends is not None and now >= account.ends):
-            account = self._accounts[(key_id, budget.per)] = _Account(budget, datetime.fromtimestamp(now, UTC))
-        if account.limit != budget.tokens:
-            account.budget, account.limit, account.refused_until = budget, budget.tokens, 0.0
+    def _draw(self, claimed: Claims, accounts: list[Account], hold: Hold, now: float, at: float) -> Granted:
+        """Take the hold out of every account, and say what is left."""
+        tokens: Left | None = None
+        cost: Left | None = None
+        low = False
+        for account in accounts:
+            money = bool(account.budget.currency)
+            account.left -= hold.cost if money else hold.tokens
+            account.drawn_at = at
+            if account.left < account.low and account.refill_after <= at and account.refused_until <= at:
+                account.refill_after = at + _REFILL_SECONDS
+                self._refills[claimed] = None
+                self._wake.set()
+            state = account.state(now)
+            low = low or state.left * _LOW < state.budget.amount
+            if money:
+                cost = state if cost is None or state.left < cost.left else cost
+            else:
+                tokens = state if tokens is None or state.left < tokens.left else tokens
+        (_LOW_LEFT if low else _GRANTED).inc()
+        return Granted(hold, tokens, cost)
+
+    def _account(self, claim: Claim, now: float) -> Account:
+        """The account in its present period, generation and amount. ``now`` is Unix seconds. Holds the lock."""
+        budget = claim.budget
+        place = (claim.holder, budget.per, budget.currency)
+        account = self._accounts.get(place)
+        if account is None or account.over(now):
+            account = self._accounts[place] = opened(budget, now)
+        elif account.budget.amount != budget.amount:
+            account.change(budget)
         if account.left and account.generation < now // GENERATION_SECONDS:
-            self._returned.append(((key_id, budget.per), account.begins, account.left, account.generation))
-            account.left = 0
+            self._give_up(claim.holder, account)
         return account
+
+    def _give_up(self, holder: str, account: Account) -> None:
+        """Have what is left given back, soon. Holds the lock."""
+        self._returned.append((holder, account.budget, account.begins, account.left, account.generation))
+        account.left = 0
 
     def _run(self) -> None:
         while True:
@@ -177,87 +208,75 @@ class Spending:
             with self._lock:
                 queue, self._queue = self._queue, []
                 refills, self._refills = self._refills, {}
-            for key_id in dict.fromkeys(item.key_id for item in queue):
-                self._serve(key_id, [item for item in queue if item.key_id == key_id])
-            for key_id, budgets in refills.items():
-                self._lease(key_id, budgets, 0)
+            for claimed in dict.fromkeys(item.claims for item in queue):
+                self._serve(claimed, [item for item in queue if item.claims == claimed])
+            for claimed in refills:
+                self._lease(claimed, 0)
             self._return_idle(everything=self._stopping)
             if self._stopping and not self._queue:
                 return
 
-    def _serve(self, key_id: str, waiting: list[_Waiting]) -> None:
-        """Answer those who wait for a key's budgets: lease until all have passed, or a budget is spent."""
+    def _serve(self, claimed: Claims, waiting: list[_Waiting]) -> None:
+        """Answer those who wait for the same budgets: lease until all have passed, or a budget is spent."""
         while waiting:
-            fault = self._lease(key_id, waiting[0].budgets, len(waiting))
+            fault = self._lease(claimed, len(waiting))
             rest = []
             for item in waiting:
                 with self._lock:
-                    found = self._outage_decision(item) if fault else self._at_once(key_id, item.budgets)
+                    found = self._outage_decision(item) if fault else self._at_once(item.payer, claimed)
                 if found is None:
                     rest.append(item)
                 elif item.answer.set_running_or_notify_cancel():
                     item.answer.set_result(found)
-            # Where nobody got on, their budgets differ from the first one's: the next one's turn.
-            waiting = rest[1:] + rest[:1] if len(rest) == len(waiting) else rest
+            waiting = rest
 
-    def _lease(self, key_id: str, budgets: Budgets, calls: int) -> bool:
+    def _lease(self, claimed: Claims, calls: int) -> bool:
         """Lease for so many calls and some more. True where the store could not be asked."""
         try:
-            for budget in budgets:
+            for claim in claimed:
                 with self._lock:
-                    account = self._account(key_id, budget, self._now().timestamp())
-                    if account.left and (calls or account.left >= account.low):
+                    account = self._account(claim, self._now().timestamp())
+                    if account.enough(claim.hold) and (calls or account.left >= account.low):
                         continue
-                    wanted = self._hold * (calls + self._size(account))
-                given = self._bank.lease(key_id, budget, wanted, self._hold, self._now())
+                    wanted = claim.hold * (calls + account.size(claim.hold, self._clock()))
+                given = self._bank.lease(claim.holder, claim.budget, wanted, claim.hold, self._now())
                 with self._lock:
-                    account.left += given.tokens
-                    account.generation, account.taken = given.generation, given.taken
-                    account.drawn_at = self._clock()
-                    account.refused_until = 0.0 if given.tokens else self._clock() + REFUSED_SECONDS
-                if not given.tokens:
+                    account.put(given, self._clock())
+                if not given.amount:
                     return False
         except sa.exc.SQLAlchemyError as fault:
             metrics.store_errors.labels("budget").inc()
             _log.warning("a budget could not be asked for", extra={"fault": type(fault).__name__})
             return True
         with self._lock:
-            self._outage.pop(key_id, None)
+            for claim in claimed:
+                self._outage.pop(claim.holder, None)
         return False
 
-    def _size(self, account: _Account) -> int:
-        """For how many calls the next lease is: more for a key that uses them up, fewer for one that does not."""
-        at = self._clock()
-        quick = at - account.leased_at < 1.0
-        fewest, most = LEASED_CALLS
-        account.calls = min(most, account.calls * 2) if quick else max(fewest, account.calls // 2)
-        account.leased_at, account.low = at, account.calls * self._hold // 2
-        return account.calls
-
     def _outage_decision(self, item: _Waiting) -> Decision:
-        """What is said while the store is down: so many calls of a key pass unheld, then none."""
-        passed = self._outage.get(item.key_id, 0)
+        """What is said while the store is down: so many calls of a holder pass unheld, then none."""
+        holder = item.claims[0].holder
+        passed = self._outage.get(holder, 0)
         _UNKNOWN.inc()
         if passed >= self._outage_calls:
             return Unknown()
-        self._outage[item.key_id] = passed + 1
-        return Granted(0, generation_of(self._now()), item.budgets[0], 0, None)
+        self._outage[holder] = passed + 1
+        return Granted(Hold(0, generation_of(self._now()), 0, item.payer.reference))
 
     def _return_idle(self, *, everything: bool) -> None:
         """Give back leases that nobody draws on; forget accounts of periods that are over."""
         now, at = self._now().timestamp(), self._clock()
         with self._lock:
-            idle, self._returned = self._returned, []
             for place, account in list(self._accounts.items()):
-                over = account.ends is not None and now >= account.ends
+                over = account.over(now)
                 if account.left and (everything or (not over and at - account.drawn_at > IDLE_SECONDS)):
-                    idle.append((place, account.begins, account.left, account.generation))
-                    account.left = 0
-                if over or (len(self._accounts) > _ACCOUNTS_MAX and not account.left):
+                    self._give_up(place[0], account)
+                if over or (len(self._accounts) > _KNOWN_MAX and not account.left):
                     del self._accounts[place]
-        for (key_id, per), begins, tokens, generation in idle:
+            idle, self._returned = self._returned, []
+        for returned in idle:
             try:
-                self._bank.give_back(key_id, per, begins, tokens, generation)
+                self._bank.give_back(*returned)
             except sa.exc.SQLAlchemyError as fault:  # the store lets go of it by itself, after a while
                 metrics.store_errors.labels("budget").inc()
-                _log.warning("held tokens were not given back", extra={"fault": type(fault).__name__})
+                _log.warning("what was held was not given back", extra={"fault": type(fault).__name__})

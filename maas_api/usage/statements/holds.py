@@ -1,5 +1,8 @@
 """What is spent and held of budgets: one row for each budget and period. Every change locks the row it changes.
 
+A budget's holder is a key (its id) or what a subscription limits (:func:`maas_api.usage.budgets.claims.holder`); both
+stand in the column ``key_id``. Amounts are tokens, or billionths of the currency that the account (``per``) names.
+
 Holds belong to generations of a quarter of an hour. What was held before the last one is let go: the call it was for
 was never reported, or the worker that held it is gone. So a hold lasts a quarter of an hour at least and half an hour
 at the most.
@@ -7,19 +10,22 @@ at the most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from maas_api.keys.budget import Budget, window
+from maas_api.keys.budget import Budget, currency_of, window
 from maas_api.store.database import Database
 from maas_api.store.tables import Moment
 from maas_api.usage.rollup import Settlement
 
 GENERATION_SECONDS: Final = 900
-_KEPT: Final = timedelta(days=70)
+_PORTION: Final = 1_000
+_KEPT: Final = timedelta(days=2)  # usage may arrive a day late
+
+T = TypeVar("T")
 
 use = sa.Table(
     "maas_budget_use",
@@ -32,6 +38,14 @@ use = sa.Table(
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("held_before", sa.BigInteger, nullable=False),
 )
+
+
+class Place(NamedTuple):
+    """A row: whose, the budget's account, and the beginning of its period."""
+
+    holder: str
+    account: str
+    begins: datetime
 
 
 class State(NamedTuple):
@@ -57,10 +71,13 @@ class State(NamedTuple):
 class Lease(NamedTuple):
     """What a worker was given to hold, and where the budget stood after it."""
 
-    tokens: int
+    amount: int
     generation: int
     used: int
     taken: int
+
+
+_NEW: Final = State(0, 0, 0, 0)
 
 
 def generation_of(moment: datetime) -> int:
@@ -68,29 +85,29 @@ def generation_of(moment: datetime) -> int:
     return int(moment.timestamp()) // GENERATION_SECONDS
 
 
-def lease(database: Database, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
-    """Hold up to ``wanted`` tokens of a budget, a multiple of ``least``; fewer only where no more are left. Committed.
+def lease(database: Database, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
+    """Hold up to ``wanted`` of a budget, a multiple of ``least``; fewer only where no more is left. Committed.
 
     Near its end a budget is given out in smaller parts, so that no worker holds what another one could spend. Raises
     sqlalchemy.exc.SQLAlchemyError.
     """
     with database.writing() as connection:
-        begins, _ = window(budget.per, now)
+        place = Place(holder, budget.account, window(budget.per, now)[0])
         generation = generation_of(now)
-        state = _locked(connection, database, key_id, budget.per, begins).at(generation)
-        left = max(0, budget.tokens - state.taken)
+        state = _locked(connection, [place], database)[place].at(generation)
+        left = max(0, budget.amount - state.taken)
         given = left if left <= least else max(1, min(wanted, left // 4) // least) * least
         state = state._replace(held=state.held + given)
-        _write(connection, key_id, budget.per, begins, state)
+        _write(connection, {place: state})
     return Lease(given, state.generation, state.used, state.taken)
 
 
-def give_back(database: Database, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None:
-    """Let go of tokens that were held in the period of ``moment`` and not used. Committed."""
+def give_back(database: Database, holder: str, budget: Budget, moment: datetime, amount: int, generation: int) -> None:
+    """Let go of what was held in the period of ``moment`` and not used. Committed."""
     with database.writing() as connection:
-        begins, _ = window(per, moment)
-        state = _locked(connection, database, key_id, per, begins)
-        _write(connection, key_id, per, begins, _released(state, tokens, generation))
+        place = Place(holder, budget.account, window(budget.per, moment)[0])
+        state = _locked(connection, [place], database)[place]
+        _write(connection, {place: _released(state, amount, generation)})
 
 
 class Bank:
@@ -99,89 +116,117 @@ class Bank:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
+    def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
         """See :func:`lease`."""
-        return lease(self._database, key_id, budget, wanted, least, now)
+        return lease(self._database, holder, budget, wanted, least, now)
 
-    def give_back(self, key_id: str, per: str, moment: datetime, tokens: int, generation: int) -> None:
+    def give_back(self, holder: str, budget: Budget, moment: datetime, amount: int, generation: int) -> None:
         """See :func:`give_back`."""
-        give_back(self._database, key_id, per, moment, tokens, generation)
+        give_back(self._database, holder, budget, moment, amount, generation)
 
 
 def settle(connection: sa.Connection, database: Database, calls: Iterable[Settlement], now: datetime) -> None:
-    """Spend what calls took, and let go of what was held for them, in every period that is begun for their keys.
-
-    Rows are taken in one order, so that two batches at once wait for each other and never deadlock.
-    """
-    by_key: dict[str, list[Settlement]] = {}
+    """Spend what calls took, and let go of what was held for them, in every period that is begun for their holders."""
+    by_holder: dict[str, list[Settlement]] = {}
     for call in calls:
-        by_key.setdefault(call.key_id, []).append(call)
+        for holder in call.holders:
+            by_holder.setdefault(holder, []).append(call)
+    by_place: dict[Place, list[Settlement]] = {}
+    for some in _portions(sorted(by_holder)):
+        accounts = sa.select(use.c.key_id, use.c.per).distinct().where(use.c.key_id.in_(some))
+        for holder, account in connection.execute(accounts):
+            for call in by_holder[holder]:
+                by_place.setdefault(Place(holder, account, window(account, call.at)[0]), []).append(call)
     generation = generation_of(now)
-    for key_id in sorted(by_key):
-        known = (
-            sa.select(use.c.per, use.c.begins).where(use.c.key_id == key_id).order_by(use.c.per, use.c.begins.desc())
-        )
-        newest: dict[str, datetime] = {}
-        for per, begins in connection.execute(known):
-            newest.setdefault(per, begins)
-        for per in sorted(newest):
-            groups: dict[datetime, list[Settlement]] = {}
-            for call in by_key[key_id]:
-                groups.setdefault(window(per, call.at)[0], []).append(call)
-            for begins in sorted(groups):
-                state = _locked(connection, database, key_id, per, begins).at(generation)
-                for call in groups[begins]:
-                    state = _released(state, *call.hold)
-                    state = state._replace(used=state.used + call.tokens)
-                _write(connection, key_id, per, begins, state)
+    states = _locked(connection, by_place, database)
+    for place, settled in by_place.items():
+        currency, state = currency_of(place.account), states[place].at(generation)
+        for call in settled:
+            held = call.hold.cost if currency else call.hold.tokens
+            state = _released(state, held, call.hold.generation)
+            state = state._replace(used=state.used + call.spent(currency))
+        states[place] = state
+    _write(connection, states)
 
 
 def forget(connection: sa.Connection, now: datetime) -> None:
-    """Delete the periods that are long over; a budget in all has one that never ends."""
-    connection.execute(sa.delete(use).where(use.c.begins < now - _KEPT, use.c.per != "total"))
+    """Delete the periods that were over two days ago; a budget in all has one that never ends."""
+    known = connection.scalars(sa.select(use.c.per).distinct().where(use.c.begins < now - _KEPT)).all()
+    for account in known:
+        begins, ends = window(account, now)
+        if ends is not None:
+            connection.execute(sa.delete(use).where(use.c.per == account, use.c.begins < begins - _KEPT))
 
 
-def state_of(database: Database, key_id: str, per: str, now: datetime) -> State:
+def state_of(database: Database, holder: str, budget: Budget, now: datetime) -> State:
     """Where a budget stands now."""
+    place = Place(holder, budget.account, window(budget.per, now)[0])
     with database.reading() as connection:
-        return _read(connection, key_id, per, window(per, now)[0], lock=False).at(generation_of(now))
+        return _read(connection, [place]).get(place, _NEW).at(generation_of(now))
 
 
-def _released(state: State, tokens: int, generation: int) -> State:
+def _released(state: State, amount: int, generation: int) -> State:
     if generation == state.generation:
-        return state._replace(held=max(0, state.held - tokens))
+        return state._replace(held=max(0, state.held - amount))
     if generation == state.generation - 1:
-        return state._replace(before=max(0, state.before - tokens))
+        return state._replace(before=max(0, state.before - amount))
     return state  # let go of long ago
 
 
-def _locked(connection: sa.Connection, database: Database, key_id: str, per: str, begins: datetime) -> State:
-    """The row, made where it is missing, held until the transaction ends."""
-    connection.execute(
-        sa.text(
-            "INSERT INTO maas_budget_use (key_id, per, begins, used, generation, held, held_before)"
-            " VALUES (:key_id, :per, :begins, 0, 0, 0, 0) ON CONFLICT DO NOTHING"
-        ).bindparams(sa.bindparam("begins", type_=Moment)),
-        {"key_id": key_id, "per": per, "begins": begins},
-    )
-    return _read(connection, key_id, per, begins, lock=database.postgres)
+def _locked(connection: sa.Connection, places: Iterable[Place], database: Database) -> dict[Place, State]:
+    """The rows, made where they are missing, held until the transaction ends.
+
+    They are taken in one order, so that two at once wait for each other and never deadlock.
+    """
+    ordered = sorted(places)
+    if not ordered:
+        return {}
+    rows = [dict(zip(("key_id", "per", "begins"), place, strict=True)) for place in ordered]
+    connection.execute(_MAKE, rows)
+    return dict.fromkeys(ordered, _NEW) | _read(connection, ordered, lock=database.postgres)
 
 
-def _read(connection: sa.Connection, key_id: str, per: str, begins: datetime, *, lock: bool) -> State:
-    asked = sa.select(use.c.used, use.c.generation, use.c.held, use.c.held_before).where(*_place(key_id, per, begins))
-    row = connection.execute(asked.with_for_update() if lock else asked).first()
-    return State(0, 0, 0, 0) if row is None else State(*row)
+def _read(connection: sa.Connection, places: Sequence[Place], *, lock: bool = False) -> dict[Place, State]:
+    here = sa.tuple_(use.c.key_id, use.c.per, use.c.begins)
+    found: dict[Place, State] = {}
+    for some in _portions(places):
+        asked = sa.select(use).where(here.in_(some)).order_by(use.c.key_id, use.c.per, use.c.begins)
+        rows = connection.execute(asked.with_for_update() if lock else asked)
+        found |= {Place(*row[:3]): State(*row[3:]) for row in rows}
+    return found
 
 
-def _write(connection: sa.Connection, key_id: str, per: str, begins: datetime, state: State) -> None:
-    values = {
-        "used": state.used,
-        "generation": state.generation,
-        "held": state.held,
-        "held_before": state.before,
-    }
-    connection.execute(sa.update(use).where(*_place(key_id, per, begins)).values(values))
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts that fit into one statement."""
+    for begin in range(0, len(items), _PORTION):
+        yield items[begin : begin + _PORTION]
 
 
-def _place(key_id: str, per: str, begins: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    return use.c.key_id == key_id, use.c.per == per, use.c.begins == begins
+def _write(connection: sa.Connection, states: Mapping[Place, State]) -> None:
+    if states:
+        connection.execute(
+            _CHANGE,
+            [
+                {
+                    "at_key": place.holder,
+                    "at_per": place.account,
+                    "at_begins": place.begins,
+                    "used": state.used,
+                    "generation": state.generation,
+                    "held": state.held,
+                    "held_before": state.before,
+                }
+                for place, state in states.items()
+            ],
+        )
+
+
+_MAKE = sa.text(
+    "INSERT INTO maas_budget_use (key_id, per, begins, used, generation, held, held_before)"
+    " VALUES (:key_id, :per, :begins, 0, 0, 0, 0) ON CONFLICT DO NOTHING"
+).bindparams(sa.bindparam("begins", type_=Moment))
+_CHANGE = sa.update(use).where(
+    use.c.key_id == sa.bindparam("at_key"),
+    use.c.per == sa.bindparam("at_per"),
+    use.c.begins == sa.bindparam("at_begins"),
+)

@@ -41,6 +41,14 @@ def test_limits_of_the_form_are_the_key_s(alice: Visit) -> None:
     assert "0 of 5,000 tokens" in page
 
 
+def test_a_budget_in_money_is_shown_as_money(alice: Visit, site: Site) -> None:
+    asked = {"name": "dear", "budget": {"cost": "12.50", "currency": "USD", "per": "month"}}
+    headers = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["team"]'}
+    made = httpx.post(f"{site.url}/v1/api-keys", json=asked, headers=headers)
+    assert made.status_code == 201, made.text
+    assert "0 of 12.5 USD, 12.5 left" in alice.get(f"keys/{made.json()['id']}").text
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -31,6 +31,27 @@ def test_a_key_is_told_what_it_is_and_has_used(api: Api) -> None:
     assert budget["resets_at"].endswith("T00:00:00Z")
 
 
+def test_a_budget_in_money_is_told_in_openrouter_s_words_too(api: Api) -> None:
+    budgets = [{"tokens": 1000, "per": "day"}, {"cost": "12.50", "currency": "EUR", "per": "month"}]
+    made = api.mint("nightly", user="own", budget=budgets)
+    check("POST", "/v1/api-keys", 201, made)
+    found = told(api, made["key"])
+    assert (found["currency"], found["limit"], found["limit_remaining"], found["limit_reset"]) == (
+        "EUR",
+        12.5,
+        12.5,
+        "monthly",
+    )
+    assert found["budget"][1] | {"resets_at": None} == {
+        "cost": "12.5",
+        "currency": "EUR",
+        "per": "month",
+        "used": "0",
+        "remaining": "12.5",
+        "resets_at": None,
+    }
+
+
 def test_without_a_key_that_is_good_nothing_is_told(api: Api) -> None:
     made = api.mint(user="own")
     revoked = api.mint(user="own")

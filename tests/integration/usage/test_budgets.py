@@ -7,19 +7,25 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from maas_api import migrations
 from maas_api.keys.budget import Budget, Budgets
+from maas_api.models.price import Price
 from maas_api.store.database import Database, open_database
-from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown
+from maas_api.subscriptions.model import TokenRateLimit
+from maas_api.usage.budgets.claims import Payer
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown, Unpriced
 from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.otlp import Entry
-from maas_api.usage.record import HELD, Hold
+from maas_api.usage.prices import PriceBook
+from maas_api.usage.record import HELD, holder
 from maas_api.usage.rollup import fold
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Bank, Lease, state_of
 from maas_api.usage.statements.ledger import Ledger
@@ -28,6 +34,10 @@ from tests.support.postgres import PostgresServer
 
 TENANT = "models-as-a-service"
 HOLD = 1_000
+PRICE = Price(Decimal("2"), Decimal("8"), Decimal("1"), Decimal("2"), "USD", date(2026, 1, 1))
+NOTHING = Price(*[Decimal(0)] * 4, "USD", date(2026, 1, 1))
+BOOK = PriceBook({"gpt-4o-mini": [PRICE], "free": [NOTHING]})
+PAYER = Payer("key-1", (), "ann", "gold", "gpt-4o-mini")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -49,14 +59,14 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.migrated()
-    made = open_database(url)
+    made = open_database(url, max_open=70)  # as many as there are clients
     yield made
     made.stop()
 
 
 @contextmanager
 def workers(database: Database, clock: Clock, count: int = 1, **options: int) -> Iterator[list[Spending]]:
-    made = [Spending(Bank(database), hold=HOLD, now=clock, **options) for _ in range(count)]
+    made = [Spending(Bank(database), hold=HOLD, prices=lambda: BOOK, now=clock, **options) for _ in range(count)]
     for one in made:
         one.start()
     try:
@@ -66,18 +76,27 @@ def workers(database: Database, clock: Clock, count: int = 1, **options: int) ->
             one.stop()
 
 
-def ask(worker: Spending, budgets: Budgets, key_id: str = "key-1") -> Decision:
-    found = worker.check(key_id, budgets)
+def ask(worker: Spending, budgets: Budgets, **payer: Any) -> Decision:
+    found = worker.check(PAYER._replace(budgets=budgets, **payer))
     return found.result(20) if isinstance(found, Future) else found
 
 
-def spend(database: Database, clock: Clock, granted: Granted, tokens: int, *, number: int = 0) -> None:
-    """The call's usage arrives."""
-    said = {HELD.removeprefix("maas."): str(Hold(granted.held, granted.generation))}
-    usage = {"prompt_tokens": tokens, "completion_tokens": 0}
+def spend(
+    database: Database, clock: Clock, granted: Granted, tokens: int | None, *, number: int = 0, **of: Any
+) -> None:
+    """The call's usage arrives; None: it does not say what it took."""
+    said = {HELD.removeprefix("maas."): str(granted.hold), "user": PAYER.user, "model": PAYER.model, **of}
+    usage = {} if tokens is None else {"prompt_tokens": tokens, "completion_tokens": 0}
     at = int(clock.now.timestamp() * 1e9)
-    batch = fold([Entry(at, call(**said, usage=usage))], str((number, time.monotonic_ns())).encode(), at / 1e9)
+    seen = str((number, time.monotonic_ns())).encode()
+    batch = fold([Entry(at, call(**said, usage=usage))], seen, at / 1e9, BOOK)
     assert Ledger(database, TENANT, now=clock).add(batch)
+
+
+def held(decided: Decision) -> int:
+    assert isinstance(decided, Granted)
+    assert decided.hold is not None
+    return decided.hold.tokens
 
 
 def test_a_budget_is_spent_and_then_refused_until_it_begins_anew(database: Database) -> None:
@@ -89,7 +108,7 @@ def test_a_budget_is_spent_and_then_refused_until_it_begins_anew(database: Datab
             spend(database, clock, granted, HOLD)
         refused = ask(one, budgets)
         assert refused == Spent(budgets[0], 3600.0)
-        assert state_of(database, "key-1", "hour", clock.now).used == 3_000
+        assert state_of(database, "key-1", budgets[0], clock.now).used == 3_000
         clock.now += timedelta(hours=1)
         assert isinstance(ask(one, budgets), Granted)
 
@@ -101,7 +120,7 @@ def test_tokens_that_a_call_did_not_take_can_be_spent_by_others(database: Databa
             granted = ask(one, budgets)
             assert isinstance(granted, Granted)
             spend(database, clock, granted, 50)
-    state = state_of(database, "key-1", "day", clock.now)
+    state = state_of(database, "key-1", budgets[0], clock.now)
     assert (state.used, state.taken) == (400, 400)
 
 
@@ -117,14 +136,14 @@ def test_64_clients_at_four_workers_never_take_more_than_was_held_for_them(datab
             while refusals < 3 and not stop.is_set():
                 found = ask(four[number % 4], budgets)
                 if isinstance(found, Granted):
-                    spend(database, clock, found, found.held, number=number)
+                    spend(database, clock, found, held(found), number=number)
                     with spent_lock:
-                        passed[0] += found.held
+                        passed[0] += held(found)
                 else:
                     refusals += 1
 
         list(pool.map(client, range(64)))
-    state = state_of(database, "key-1", "day", clock.now)
+    state = state_of(database, "key-1", budgets[0], clock.now)
     assert state.used == passed[0] <= 100_000
     assert state.used > 90_000  # and it can be spent nearly all while all ask at once
     assert state.taken == state.used  # what was held for nobody was given back
@@ -141,8 +160,8 @@ def test_the_overshoot_is_at_most_what_calls_in_flight_took_beyond_their_holds(d
                 break
         for number, item in enumerate(granted):  # all of them in flight at once
             spend(database, clock, item, large, number=number)
-    used = state_of(database, "key-1", "day", clock.now).used
-    assert sum(item.held for item in granted) <= 20_000
+    used = state_of(database, "key-1", budgets[0], clock.now).used
+    assert sum(map(held, granted)) <= 20_000
     assert used - 20_000 <= len(granted) * (large - HOLD)
 
 
@@ -172,9 +191,7 @@ def test_every_budget_of_a_key_must_have_something_left(database: Database) -> N
 
 def test_a_small_budget_lets_a_call_pass(database: Database) -> None:
     with workers(database, Clock()) as (one,):
-        granted = ask(one, (Budget(10, "day"),))
-        assert isinstance(granted, Granted)
-        assert granted.held == 10
+        assert held(ask(one, (Budget(10, "day"),))) == 10
 
 
 def test_what_is_held_for_calls_that_are_never_reported_is_let_go_within_half_an_hour(database: Database) -> None:
@@ -193,10 +210,10 @@ class Broken(Bank):
 
     down = True
 
-    def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
+    def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
         if self.down:
             raise sa.exc.OperationalError("", {}, Exception())
-        return super().lease(key_id, budget, wanted, least, now)
+        return super().lease(holder, budget, wanted, least, now)
 
 
 @pytest.mark.parametrize("calls", [0, 3])
@@ -218,9 +235,9 @@ def test_the_store_is_asked_once_for_many_calls(database: Database) -> None:
     asked = []
 
     class Counting(Bank):
-        def lease(self, key_id: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
-            asked.append(key_id)
-            return super().lease(key_id, budget, wanted, least, now)
+        def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
+            asked.append(holder)
+            return super().lease(holder, budget, wanted, least, now)
 
     worker = Spending(Counting(database), hold=HOLD, now=Clock())
     worker.start()
@@ -230,3 +247,118 @@ def test_the_store_is_asked_once_for_many_calls(database: Database) -> None:
     finally:
         worker.stop()
     assert len(asked) <= 12
+
+
+DOLLAR = 1_000_000_000
+PER_TOKEN = 2_000
+"""Billionths of a dollar that a token of input costs; one of output, the dearest, costs four times that."""
+
+
+def test_money_is_spent_at_the_model_s_price_and_then_refused(database: Database) -> None:
+    cost = HOLD * 4 * PER_TOKEN  # what is held for a call, and here what it takes
+    clock, budgets = Clock(), (Budget(2 * cost, "day", "USD"),)
+    with workers(database, clock) as (one,):
+        for _ in range(2):
+            granted = ask(one, budgets)
+            assert isinstance(granted, Granted)
+            assert granted.hold is not None
+            assert (granted.hold.tokens, granted.hold.cost) == (0, cost)
+            spend(database, clock, granted, 4 * HOLD)
+        assert ask(one, budgets) == Spent(budgets[0], 43_200.0)
+        assert state_of(database, "key-1", budgets[0], clock.now).used == 2 * cost
+        clock.now += timedelta(days=1)
+        assert isinstance(ask(one, budgets), Granted)
+
+
+def test_tokens_and_money_are_kept_beside_each_other(database: Database) -> None:
+    clock, budgets = Clock(), (Budget(100_000, "day"), Budget(DOLLAR // 10, "day", "USD"))
+    with workers(database, clock) as (one,):
+        granted = ask(one, budgets)
+        assert isinstance(granted, Granted)
+        assert granted.tokens is not None
+        assert granted.cost is not None
+        assert granted.tokens.left == 100_000 - HOLD
+        assert granted.cost.left == DOLLAR // 10 - HOLD * 4 * PER_TOKEN
+        spend(database, clock, granted, 300)
+    used = [state_of(database, "key-1", budget, clock.now) for budget in budgets]
+    assert [(state.used, state.taken) for state in used] == [(300, 300), (300 * PER_TOKEN, 300 * PER_TOKEN)]
+
+
+def test_a_model_without_a_price_is_not_called_on_a_budget_in_money(database: Database) -> None:
+    dollars, euros = (Budget(DOLLAR, "day", "USD"),), (Budget(DOLLAR, "day", "EUR"),)
+    with workers(database, Clock()) as (one,):
+        assert ask(one, dollars, model="unheard-of") == Unpriced("unheard-of", "USD")
+        assert ask(one, euros) == Unpriced("gpt-4o-mini", "EUR")
+        assert ask(one, dollars, model="free") == Granted(None)  # costs nothing, and so needs nothing left
+
+
+def test_a_call_that_tells_no_usage_spends_what_was_held_for_it(database: Database) -> None:
+    clock, budgets = Clock(), (Budget(3 * HOLD, "day"),)
+    with workers(database, clock) as (one,):
+        for _ in range(3):
+            granted = ask(one, budgets)
+            assert isinstance(granted, Granted)
+            spend(database, clock, granted, None)
+        assert isinstance(ask(one, budgets), Spent)
+
+
+LIMITS = (TokenRateLimit(3_000, "24h"), TokenRateLimit(50, "1m"))
+REFERENCE = "llm/gpt"
+
+
+def test_a_subscription_s_limit_is_each_user_s_over_all_of_their_keys(database: Database) -> None:
+    clock = Clock()
+    anns = {"limits": LIMITS, "reference": REFERENCE}
+    with workers(database, clock, 2) as (one, two):
+        for worker, key_id in ((one, "key-1"), (two, "key-2"), (one, "")):
+            granted = ask(worker, (), key_id=key_id, **anns)
+            assert isinstance(granted, Granted)
+            spend(database, clock, granted, HOLD, key_id=key_id or None)
+        for worker, key_id in ((one, "key-1"), (two, "key-9")):
+            assert ask(worker, (), key_id=key_id, **anns) == Spent(Budget(3_000, "24h"), 43_200.0, "gold")
+        for other in ({"user": "bob"}, {"subscription": "silver"}, {"reference": "llm/other"}):
+            assert isinstance(ask(one, (), **{**anns, **other}), Granted)
+    place = holder("ann", "gold", REFERENCE)
+    assert state_of(database, place, Budget(3_000, "24h"), clock.now).used == 3_000
+
+
+def test_limits_of_less_than_an_hour_are_the_gateway_s(database: Database) -> None:
+    with workers(database, Clock()) as (one,):
+        assert ask(one, (), limits=LIMITS[1:], reference=REFERENCE) == Granted(None)
+
+
+def test_dear_and_cheap_models_on_one_budget_never_overshoot_together(database: Database) -> None:
+    """A lease for the cheap one's holds does not stand for the dear one's."""
+    clock, budgets = Clock(), (Budget(DOLLAR, "total", "USD"),)
+    dear = PRICE._replace(input=Decimal(50), output=Decimal(50), written=Decimal(50))
+    book = PriceBook({"gpt-4o-mini": [PRICE], "dear": [dear]})
+    made = [Spending(Bank(database), hold=HOLD, prices=lambda: book, now=clock) for _ in range(2)]
+    for one in made:
+        one.start()
+    promised = 0
+    try:
+        for turn in range(200):
+            found = ask(made[turn % 2], budgets, model=("gpt-4o-mini", "dear")[turn % 3 == 0])
+            if isinstance(found, Spent):
+                break
+            assert isinstance(found, Granted)
+            assert found.hold is not None
+            promised += found.hold.cost
+    finally:
+        for one in made:
+            one.stop()
+    assert DOLLAR * 8 // 10 < promised <= DOLLAR
+
+
+def test_periods_long_over_are_forgotten_and_totals_are_not(database: Database) -> None:
+    clock = Clock()
+    budgets = (Budget(9_000, "hour"), Budget(9_000, "month"), Budget(9_000, "total"), Budget(DOLLAR, "total", "USD"))
+    with workers(database, clock) as (one,):
+        granted = ask(one, budgets, limits=(TokenRateLimit(9_000, "9000h"),), reference=REFERENCE)
+        assert isinstance(granted, Granted)
+        spend(database, clock, granted, 10)
+    clock.now += timedelta(days=4)
+    Ledger(database, TENANT, now=clock).forget(None)
+    with database.reading() as connection:
+        kept = connection.scalars(sa.text("SELECT per FROM maas_budget_use ORDER BY per")).all()
+    assert kept == ["9000h", "month", "total", "total/USD"]

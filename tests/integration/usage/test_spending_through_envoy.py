@@ -23,9 +23,12 @@ from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyProcess
 from maas_api.observability.exposition import current
+from tests.matrix.rows import PLACE
+from tests.support.kubernetes import ROOT
 from tests.support.metered import Wanted, answer
 from tests.support.serving import serving
 from tests.support.wait import until
+from tests.unit.subscriptions.objects import policy, reference, subscription
 
 REGISTRY = {
     "apiVersion": "v1",
@@ -33,10 +36,25 @@ REGISTRY = {
     "metadata": {"name": "external-model-registry", "namespace": "maas-api"},
     "data": {
         "models": yaml.safe_dump(
-            [{"id": "gpt-test", "provider": "openai"}, {"id": "claude-test", "provider": "anthropic"}]
+            [
+                {
+                    "id": "gpt-test",
+                    "provider": "openai",
+                    "prices": [{"input": "2", "output": "8", "currency": "USD"}],
+                },
+                {"id": "claude-test", "provider": "anthropic"},
+            ]
         )
     },
 }
+MODEL = PLACE.rpartition("/")[2]
+LIMITED = reference(MODEL) | {"tokenRateLimits": [{"limit": 300, "window": "24h"}, {"limit": 10, "window": "1m"}]}
+"""Of the windows the service keeps the one of a day; the one of a minute is the gateway's."""
+OBJECTS = (
+    REGISTRY,
+    subscription("gold", groups=("team",), models=[LIMITED]),
+    policy("opens", MODEL, groups=("team",)),
+)
 PROVIDERS = ("openai", "anthropic")
 HOLD = 100
 
@@ -62,10 +80,10 @@ class Site:
         found: dict[str, Any] = self.asked("POST", "/v1/api-keys", json={"name": "key", **fields})
         return found
 
-    def call(self, key: str, asked: Wanted) -> httpx.Response:
-        """One chat call at the gateway's root."""
-        body = {"model": "gpt-test", "messages": [], "stream": asked.stream, "wanted": asked._asdict()}
-        return self.client.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+    def call(self, key: str, asked: Wanted, *, model: str = "gpt-test", at: str = "") -> httpx.Response:
+        """One chat call at the gateway's root, or at a model's own path."""
+        body = {"model": model, "messages": [], "stream": asked.stream, "wanted": asked._asdict()}
+        return self.client.post(f"{at}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
 
     def total(self, made: dict[str, Any]) -> dict[str, Any]:
         """What is counted of a key."""
@@ -87,7 +105,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / "secret").write_text(secret)
         manifests = folder / "manifests"
         manifests.mkdir()
-        (manifests / "registry.yaml").write_text(yaml.safe_dump(REGISTRY))
+        (manifests / "all.yaml").write_text(yaml.safe_dump_all(OBJECTS))
+        (manifests / "model.yaml").write_text((ROOT / "examples" / "manifests" / f"{MODEL}.yaml").read_text())
+        local = stack.enter_context(Simulator("metered", answer, pause=0))
         url = f"sqlite:///{folder / 'maas.db'}"
         migrations.upgrade(url)
         flags = {
@@ -111,6 +131,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 )
                 for name, upstream in upstreams.items()
             ),
+            models=(envoy.LocalRoute(path_prefix=f"{PLACE}/", upstream=envoy.Upstream.from_url(local.url)),),
             internal_secret=True,
         )
         process = stack.enter_context(EnvoyProcess(folder / "envoy"))
@@ -186,6 +207,54 @@ def test_both_sdks_know_it_for_a_rate_limit(site: Site) -> None:
         pytest.raises(anthropic.RateLimitError),
     ):
         other.messages.create(model="claude-test", max_tokens=5, messages=[{"role": "user", "content": "Hello"}])
+
+
+def test_a_budget_in_money_is_kept_to_the_billionth(site: Site) -> None:
+    """A call takes 60 * 2 + 40 * 8 = 440 millionths, and the dearest that may be held for one is 100 * 8."""
+    made = site.mint(budget={"cost": "0.0042", "currency": "USD", "per": "total"})
+    first = site.call(made["key"], Wanted("chat", False, 60, 40))
+    assert first.status_code == 200
+    assert first.headers["x-ratelimit-limit-cost"] == "0.0042 USD"
+    assert "x-ratelimit-limit-tokens" not in first.headers
+    passed = 1
+    while (found := site.call(made["key"], Wanted("chat", False, 60, 40))).status_code == 200:
+        passed += 1
+        assert passed < 40
+    assert (found.status_code, found.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert "budget of 0.0042 USD in total" in found.json()["error"]["message"]
+    until(lambda: site.total(made)["requests"] == passed, what="the calls were counted")
+    told = site.client.get("/v1/key", headers={"Authorization": f"Bearer {made['key']}"}).json()["data"]
+    (standing,) = told["budget"]
+    assert standing["used"] == f"{passed * 0.00044:.5f}".rstrip("0")
+    assert float(standing["used"]) <= 0.0042
+    assert (told["limit"], told["limit_reset"], told["currency"]) == (0.0042, None, "USD")
+    assert told["limit_remaining"] == float(standing["remaining"])
+
+
+def test_a_budget_in_money_opens_no_model_without_a_price(site: Site) -> None:
+    made = site.mint(budget={"cost": 5, "currency": "USD", "per": "month"})
+    with (
+        anthropic.Anthropic(base_url=site.gateway, api_key=made["key"], max_retries=2) as theirs,
+        pytest.raises(anthropic.PermissionDeniedError, match="has no price in it"),
+    ):
+        theirs.messages.create(model="claude-test", max_tokens=5, messages=[{"role": "user", "content": "Hello"}])
+    assert site.call(made["key"], Wanted("chat", False, 60, 40)).status_code == 200
+
+
+def test_a_subscription_s_limit_of_a_day_holds_over_all_keys_of_a_user(site: Site) -> None:
+    keys = [site.mint()["key"] for _ in range(2)]
+    asked = Wanted("chat", False, 60, 40)
+    assert site.call(keys[0], asked, at=PLACE).headers["x-ratelimit-limit-tokens"] == "300"
+    passed = 1
+    while (found := site.call(keys[passed % 2], asked, at=PLACE)).status_code == 200:
+        passed += 1
+    assert passed <= 3
+    assert (found.status_code, found.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert "subscription `gold`'s limit of 300 tokens/24h is spent" in found.json()["error"]["message"]
+    assert 0 < int(found.headers["retry-after"]) <= 86_400
+    other = site.asked("POST", "/v1/api-keys", user="bob", json={"name": "key"})["key"]
+    assert site.call(other, asked, at=PLACE).status_code == 200
+    assert site.call(keys[0], asked).status_code == 200  # another model, which no subscription limits
 
 
 def test_an_admin_who_raises_the_budget_lets_the_next_call_pass(site: Site) -> None:

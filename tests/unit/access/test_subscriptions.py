@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from maas_api.access.caller import UNLIMITED, Limited
 from maas_api.access.subscriptions import Grant, Visibility
 from maas_api.errors import ApiError
 from maas_api.identity.headers import Identity
@@ -108,6 +109,33 @@ class TestModelsInTheCluster:
         grant = self.grant(api_key=False)
         assert grant.paths() is None
         assert grant.opens_path("/llm/llama/")
+
+
+class TestLimits:
+    """What a subscription allows each of its users of one model."""
+
+    def limits(self, *objects: dict[str, Any], requested: str = "", path: str = "", kind: str = "llm/opt") -> Limited:
+        return visibility(*objects).limits(ALICE, requested, "" if path else kind, path)
+
+    def test_the_named_subscription_s_count_and_are_the_model_s(self) -> None:
+        gold = subscription("gold", users=("alice",), models=[reference("opt", 500, 90), reference("llama", 7)])
+        found = self.limits(gold, SILVER, requested="gold")
+        assert (found.subscription, found.reference) == ("gold", "llm/opt")
+        assert [limit.limit for limit in found.limits] == [500, 90]
+        assert self.limits(gold, SILVER, requested="gold", path="/llm/opt/") == found
+
+    def test_of_several_that_nobody_chose_among_the_preferred_one_s_count(self) -> None:
+        first = subscription("zinc", users=("alice",), priority=5, models=[reference("opt", 3)])
+        assert self.limits(GOLD, first).subscription == "zinc"
+
+    def test_a_name_that_several_go_by_is_told_in_full(self) -> None:
+        twin = subscription("gold", namespace="elsewhere", users=("bob",))
+        found = self.limits(GOLD, twin, requested="models-as-a-service/gold")
+        assert found.subscription == "models-as-a-service/gold"
+
+    def test_what_no_subscription_includes_is_not_limited(self) -> None:
+        assert self.limits(GOLD, kind="llm/other") == UNLIMITED
+        assert Visibility(Directory(known=True)).limits(ALICE, "gold", "llm/opt", "") == UNLIMITED
 
 
 REFUSED = {

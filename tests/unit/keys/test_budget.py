@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from maas_api.keys.budget import Budget, BudgetError, capped, from_json, from_text, window
+from maas_api.keys.budget import Budget, BudgetError, as_json, capped, from_json, from_text, stored, window
 from maas_api.keys.policy import PolicyError, Spending
 
 DAY, MONTH, TOTAL = Budget(1000, "day"), Budget(9000, "month"), Budget(10_000, "total")
+DOLLARS = Budget(25_500_000_000, "month", "USD")
 
 
 def test_one_budget_or_one_for_each_period() -> None:
@@ -27,8 +28,20 @@ WRONG: list[tuple[Any, str]] = [
     ({"tokens": True, "per": "day"}, "tokens must be a whole number from 1 to"),
     ({"tokens": 1.5, "per": "day"}, "tokens must be a whole number from 1 to"),
     ({"tokens": 1, "per": "week"}, "per must be one of hour, day, month, total"),
-    ([{"tokens": 1, "per": "day"}, {"tokens": 2, "per": "day"}], "must be one for each period"),
-    ([{"tokens": 1, "per": "day"}] * 5, "must be at most 4, one for each period, got 5"),
+    ([{"tokens": 1, "per": "day"}, {"tokens": 2, "per": "day"}], "must be one for each period and kind"),
+    ([{"tokens": 1, "per": "day"}] * 9, "must be at most 8, one for each period and kind, got 9"),
+    ({"cost": "1", "per": "day"}, "must be an object of tokens and per"),
+    ({"cost": "0", "currency": "USD", "per": "day"}, "cost must be an amount such as 25.50"),
+    ({"cost": "1e3", "currency": "USD", "per": "day"}, "cost must be an amount such as 25.50"),
+    ({"cost": -1, "currency": "USD", "per": "day"}, "cost must be an amount such as 25.50"),
+    ({"cost": float("nan"), "currency": "USD", "per": "day"}, "cost must be an amount such as 25.50"),
+    ({"cost": True, "currency": "USD", "per": "day"}, "cost must be an amount such as 25.50"),
+    ({"cost": "1", "currency": "dollars", "per": "day"}, "currency must be three capital letters"),
+    ([{"cost": "1", "currency": "USD", "per": "day"}] * 2, "must be one for each period and kind"),
+    (
+        [{"cost": "1", "currency": "USD", "per": "day"}, {"cost": "1", "currency": "EUR", "per": "month"}],
+        "must be in one currency, got EUR and USD",
+    ),
 ]
 
 
@@ -52,6 +65,31 @@ def test_a_budget_s_own_text_is_one_that_an_option_takes() -> None:
     assert from_text(", ".join(map(str, (DAY, MONTH, TOTAL)))) == (DAY, MONTH, TOTAL)
 
 
+def test_money_is_exact_from_the_request_to_the_store_and_back() -> None:
+    for cost in ("25.50", 25.5):
+        assert from_json({"cost": cost, "currency": "USD", "per": "month"}) == (DOLLARS,)
+    assert from_text("25.50 USD/month, 1000 tokens/day") == (DAY, DOLLARS)
+    assert from_text(str(DOLLARS)) == (DOLLARS,)
+    assert as_json((DAY, DOLLARS)) == [
+        {"tokens": 1000, "per": "day"},
+        {"cost": "25.5", "currency": "USD", "per": "month"},
+    ]
+    assert stored(as_json((DAY, DOLLARS))) == (DAY, DOLLARS)
+    assert from_json({"cost": "0.000000001", "currency": "EUR", "per": "total"}) == (Budget(1, "total", "EUR"),)
+
+
+def test_tokens_and_money_of_one_period_are_two_budgets() -> None:
+    both = from_json([{"tokens": 1000, "per": "day"}, {"cost": 1, "currency": "USD", "per": "day"}])
+    assert len({budget.account for budget in both}) == 2
+    assert capped(both, (Budget(500_000_000, "day", "USD"),)) == (DAY, Budget(500_000_000, "day", "USD"))
+
+
+def test_a_cap_in_another_currency_is_named() -> None:
+    spending = Spending(caps=(DOLLARS,))
+    with pytest.raises(PolicyError, match="budget must be in USD, as the maximum allowed is, got EUR and USD"):
+        spending.of({"cost": 1, "currency": "EUR", "per": "day"})
+
+
 def test_caps_hold_for_every_new_key() -> None:
     spending = Spending(default=(Budget(500, "day"),), caps=(DAY, TOTAL))
     assert spending.of(None) == (Budget(500, "day"), TOTAL)
@@ -66,6 +104,9 @@ WINDOWS = [
     ("hour", "2026-11-24T20:00", "2026-11-24T21:00"),
     ("day", "2026-11-24T00:00", "2026-11-25T00:00"),
     ("month", "2026-11-01T00:00", "2026-12-01T00:00"),
+    ("month/USD", "2026-11-01T00:00", "2026-12-01T00:00"),
+    ("24h", "2026-11-24T00:00", "2026-11-25T00:00"),
+    ("90m", "2026-11-24T19:30", "2026-11-24T21:00"),
 ]
 
 

@@ -1,0 +1,77 @@
+"""What one worker knows and holds of a budget in one period. Whoever keeps accounts keeps the lock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from maas_api.keys.budget import Budget, window
+from maas_api.usage.budgets.decisions import Left
+from maas_api.usage.statements.holds import Lease
+
+LEASED_CALLS: Final = (32, 4096)
+"""A lease is for so many calls, while the budget is far from its end: the fewest, and the most for a holder that uses
+one up within a second. The next one is asked for when half of it is gone, so that no call need wait for the store."""
+REFUSED_SECONDS: Final = 1.0
+"""How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
+
+
+class Account:
+    """One budget of one holder. ``left`` is held by this worker and not drawn on; ``last``: the store had no more to
+    give than that. ``begins`` and ``ends`` bound the period, ``ends`` in Unix seconds."""
+
+    __slots__ = (
+        "begins", "budget", "calls", "drawn_at", "ends", "generation", "last", "leased_at", "left", "low",
+        "refill_after", "refused_until", "taken",
+    )  # fmt: skip
+
+    def __init__(self, budget: Budget, now: datetime) -> None:
+        self.budget = budget
+        self.begins, ends = window(budget.per, now)
+        self.ends = None if ends is None else ends.timestamp()
+        self.left = self.low = self.generation = self.taken = 0
+        self.drawn_at = self.refused_until = self.refill_after = 0.0
+        self.leased_at = -REFUSED_SECONDS
+        self.calls = LEASED_CALLS[0]
+        self.last = False
+
+    def over(self, now: float) -> bool:
+        """Whether the period is over. ``now`` is Unix seconds."""
+        return self.ends is not None and now >= self.ends
+
+    def change(self, budget: Budget) -> None:
+        """The budget is another amount from now on: what was believed of it does not hold."""
+        self.budget, self.refused_until, self.last = budget, 0.0, False
+
+    def enough(self, hold: int) -> bool:
+        """Whether a call may draw on it: what it is to hold, or all that there is."""
+        return self.left >= hold or (self.last and self.left > 0)
+
+    def reset(self, now: float) -> float | None:
+        """Seconds until the period is over; None where it never is."""
+        return None if self.ends is None else max(0.0, self.ends - now)
+
+    def state(self, now: float) -> Left:
+        """What is left of the budget, as far as is known here."""
+        return Left(self.budget, max(0, self.budget.amount - self.taken + self.left), self.reset(now))
+
+    def size(self, hold: int, at: float) -> int:
+        """For how many calls the next lease is: more for a holder that uses them up, fewer for one that does not.
+        ``at`` is the monotonic clock's."""
+        fewest, most = LEASED_CALLS
+        self.calls = min(most, self.calls * 2) if at - self.leased_at < 1.0 else max(fewest, self.calls // 2)
+        self.leased_at, self.low = at, self.calls * hold // 2
+        return self.calls
+
+    def put(self, given: Lease, at: float) -> None:
+        """Take in what the store gave."""
+        self.left += given.amount
+        self.generation, self.taken = given.generation, given.taken
+        self.last = given.taken >= self.budget.amount
+        self.drawn_at = at
+        self.refused_until = 0.0 if given.amount else at + REFUSED_SECONDS
+
+
+def opened(budget: Budget, now: float) -> Account:
+    """An account of the period that ``now`` (Unix seconds) lies in."""
+    return Account(budget, datetime.fromtimestamp(now, UTC))
