@@ -16,7 +16,7 @@ import signal
 import time
 from types import FrameType
 
-from bench import authorizer, gateway, load, models, outage, revocation, scale, throughput, usage
+from bench import authorizer, gateway, load, models, outage, quotas, revocation, scale, throughput, usage
 from bench.machine import conditions
 
 SUITES = {
@@ -27,6 +27,7 @@ SUITES = {
     "outage": outage.run,
     "models": models.run,
     "usage": usage.run,
+    "quotas": quotas.run,
     "gateway": gateway.run,
 }
 
