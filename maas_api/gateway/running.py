@@ -156,8 +156,8 @@ class Envoy:
             return False  # not listening yet, or starting
 
     def _listening(self) -> Address:
-        status = json.loads(self._admin("/listeners?format=json"))["listener_statuses"][0]
-        at = status["local_address"]["socket_address"]
+        statuses = json.loads(self._admin("/listeners?format=json"))["listener_statuses"]
+        at = next(found for item in statuses if (found := item["local_address"].get("socket_address")))
         return Address(at["address"], at["port_value"])
 
     def _admin(self, path: str) -> bytes:

@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.faults import hostile, restarts
+from tests.faults import hostile, metering, restarts
 from tests.faults.clock import Clock
 from tests.faults.cluster import api_restarted, link_cut, link_slow
 from tests.faults.link import Link
@@ -303,10 +303,10 @@ def _print_row(row: Row) -> None:
 def main() -> int:
     """Run the matrix."""
     options = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    options.add_argument("--only", choices=("faults", "hostile", "restarts"), help="one of the three tables")
+    options.add_argument("--only", choices=("faults", "hostile", "restarts", "metering"), help="one of the four tables")
     options.add_argument("--seconds", type=float, default=3.0, help="how long each fault lasts (default: 3)")
     chosen = options.parse_args()
-    rows: list[Row | hostile.Row | restarts.Row] = []
+    rows: list[Row | hostile.Row | restarts.Row | metering.Row] = []
     with tempfile.TemporaryDirectory(prefix="maas-api-faults-") as name:
         if chosen.only in (None, "faults"):
             print(_LINE.format("fault", "wrong", "wrong", "lost", "recovery", "what clients saw"))
@@ -327,6 +327,11 @@ def main() -> int:
             for restart in restarts.restarts(Path(name) / "restarts"):
                 print(restart.text(), flush=True)
                 rows.append(restart)
+        if chosen.only in (None, "metering"):
+            print("\n" + metering.HEAD)
+            for metered in metering.metering(Path(name) / "metering"):
+                print(metered.text(), flush=True)
+                rows.append(metered)
     failed = [row.fault for row in rows if not row.held]
     print(
         f"\n{len(rows)} faults: "

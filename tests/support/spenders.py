@@ -116,16 +116,9 @@ def bound(budget: int, hold: int, takes: int) -> int:
 
 
 @contextmanager
-def gateways(
-    folder: Path,
-    url: str,
-    *,
-    hold: int,
-    count: int = 2,
-    environ: Mapping[str, str] | None = None,
-    flags: Sequence[str] = (),
-) -> Iterator[Gateways]:
-    """All of it up. ``hold``: tokens held for a call."""
+def gateways(folder: Path, url: str, *, hold: int, count: int = 2, repeat_seconds: int = 60) -> Iterator[Gateways]:
+    """All of it up, ``count`` of each. ``hold``: tokens held for a call; ``repeat_seconds``: how long a gateway sends
+    records again that are not taken."""
     with ExitStack() as stack:
         authority = Authority()
         ca_file = authority.write(folder / "ca.pem")
@@ -144,7 +137,7 @@ def gateways(
         (manifests / "registry.yaml").write_text(yaml.safe_dump(registry))
         options = (
             "--database-url", url, "--workers", "2", "--manifests", str(manifests), "--admin-users", "root",
-            "--internal-secret-file", str(folder / "secret"), "--budget-hold-tokens", str(hold), *flags,
+            "--internal-secret-file", str(folder / "secret"), "--budget-hold-tokens", str(hold),
         )  # fmt: skip
         services, envoys = [], []
         for number in range(count):
@@ -164,6 +157,7 @@ def gateways(
                     maas_api=envoy.Upstream.from_url(service.url),
                     providers=(route,),
                     internal_secret=True,
+                    usage_repeat_seconds=repeat_seconds,
                 )
             )
             envoys.append(process)

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from maas_api.gateway.envoy import repeater
 from maas_api.gateway.envoy.clusters import cluster_resources
 from maas_api.gateway.envoy.listener import listener_resource
 from maas_api.gateway.envoy.plan import (
@@ -50,8 +51,8 @@ BOOTSTRAP, CLUSTERS, ROUTES = "bootstrap.yaml", "clusters.yaml", "routes.yaml"
 def render(plan: Plan, folder: Path, *, admin_socket: Path | None = None) -> dict[str, str]:
     """File name -> text of every file of the configuration, which belongs into ``folder`` (absolute).
 
-    The same plan gives the same bytes. ``admin_socket`` opens Envoy's admin interface on a Unix socket there;
-    without it there is none.
+    The same plan gives the same bytes. ``admin_socket`` opens Envoy's admin interface on a Unix socket there, and
+    beside it one by which records of calls are repeated; without it there is neither.
     """
     return {
         CLUSTERS: _resources("envoy.config.cluster.v3.Cluster", cluster_resources(plan, folder)),
@@ -75,9 +76,15 @@ _OVERLOAD_ACTIONS = [
 
 
 def _bootstrap(plan: Plan, folder: Path, admin_socket: Path | None) -> Json:
+    repeats = plan.internal_secret and admin_socket is not None
+    static: Json = {"listeners": [listener_resource(plan, folder, repeats=repeats)]}
+    if repeats and admin_socket is not None:
+        socket = admin_socket.with_name(repeater.SOCKET)
+        static["listeners"].append(repeater.listener(socket, plan.usage_repeat_seconds))
+        static["clusters"] = [repeater.cluster(socket)]
     bootstrap: Json = {
         "node": {"id": "maas-gateway", "cluster": "maas-gateway"},  # Envoy asks for both where secrets are files
-        "static_resources": {"listeners": [listener_resource(plan, folder)]},
+        "static_resources": static,
         "dynamic_resources": {"cds_config": watched(folder / CLUSTERS)},
         "overload_manager": {
             "refresh_interval": "0.25s",

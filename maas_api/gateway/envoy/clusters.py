@@ -131,9 +131,12 @@ def _cluster(name: str, upstream: Upstream, filters: list[Json]) -> Json:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(upstream.host, upstream.port)}}]}],
         },
-        # Streams of tokens are long: the default of 1,024 requests at once is soon a wall on one shared cluster.
+        # Streams of tokens are long: the default of 1,024 requests at once is soon a wall on one shared cluster. And
+        # of three repeated at once, for what waits until the service is back.
         "circuit_breakers": {
-            "thresholds": [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}]
+            "thresholds": [
+                {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 4096}
+            ]
         },
         "typed_extension_protocol_options": {PROTOCOL_OPTIONS: _protocol(upstream, filters)},
     }

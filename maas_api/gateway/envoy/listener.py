@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maas_api.access import named
 from maas_api.gateway import quota
-from maas_api.gateway.envoy import clusters, metering, routes
+from maas_api.gateway.envoy import clusters, metering, repeater, routes
 from maas_api.gateway.envoy.cors import cors_filter
 from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
@@ -41,18 +41,19 @@ REFUSAL_HEADERS = ("allow", "content-type", "www-authenticate", "retry-after", "
 """What of its refusal the client is shown."""
 
 
-def listener_resource(plan: Plan, folder: Path) -> Json:
-    """The one listener. Its routes come from ``routes.yaml`` in ``folder``, and again when that changes."""
+def listener_resource(plan: Plan, folder: Path, *, repeats: bool = False) -> Json:
+    """The listener that clients call. Its routes come from ``routes.yaml`` in ``folder``, and again when that changes.
+    ``repeats``: usage goes to maas-api by the repeater."""
     return {
         "name": LISTENER,
         "address": clusters.socket_address(*plan.listen),
         "per_connection_buffer_limit_bytes": plan.max_body_bytes,
         "enable_reuse_port": False,  # with it, a second process on the same port takes half of the requests unnoticed
-        "filter_chains": [{"filters": [_http_connection_manager(plan, folder)]}],
+        "filter_chains": [{"filters": [_http_connection_manager(plan, folder, repeats=repeats)]}],
     }
 
 
-def _http_connection_manager(plan: Plan, folder: Path) -> Json:
+def _http_connection_manager(plan: Plan, folder: Path, *, repeats: bool) -> Json:
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -75,7 +76,7 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
         upgrade_configs=[{"upgrade_type": "websocket"}],  # so that a route can say 426; without it Envoy says 403
         stream_idle_timeout="600s",
         local_reply_config=_local_replies(),
-        access_log=[_access_log(), *([metering.usage_log(plan.maas_api.host_header)] if plan.internal_secret else [])],
+        access_log=[_access_log(), *([_usage_log(plan, repeats=repeats)] if plan.internal_secret else [])],
         http_filters=[
             _remember_for_the_log(),
             *([cors_filter()] if plan.cors_origins else []),
@@ -86,6 +87,14 @@ def _http_connection_manager(plan: Plan, folder: Path) -> Json:
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],
     )
+
+
+def _usage_log(plan: Plan, *, repeats: bool) -> Json:
+    """Records go by the cluster that the authorizer is asked by, which adds the shared secret; at once or repeated."""
+    host = plan.maas_api.host_header
+    if not repeats:
+        return metering.usage_log(host, clusters.AUTHORITY, repeater.TRY_SECONDS)
+    return metering.usage_log(host, repeater.NAME, plan.usage_repeat_seconds + 1)
 
 
 _OWN_HEADERS = (clusters.INTERNAL_SECRET_HEADER, routes.ROUTE_HEADER, routes.PROVIDER_HEADER)

@@ -14,7 +14,6 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.xds import Json, extension
 from maas_api.gateway.quota import METERED, SAID
 from maas_api.usage import dialects, record
@@ -81,12 +80,10 @@ def attributes(caller: str = AUTHZ) -> dict[str, str]:
     }
 
 
-def usage_log(host: str) -> Json:
-    """The access log that posts records of calls somebody may answer for; ``host`` is maas-api's.
-
-    It goes by the cluster that the authorizer is asked by, which adds the shared secret.
-    """
-    uri = {"uri": f"http://{host}{USAGE_PATH}", "cluster": clusters.AUTHORITY, "timeout": "5s"}
+def usage_log(host: str, cluster: str, seconds: int) -> Json:
+    """The access log that posts records of calls somebody may answer for; ``host`` is maas-api's. A batch may take
+    ``seconds`` to be taken."""
+    uri = {"uri": f"http://{host}{USAGE_PATH}", "cluster": cluster, "timeout": f"{seconds}s"}
     to = {
         "http_service": {"http_uri": uri},
         "buffer_flush_interval": FLUSH_SECONDS,

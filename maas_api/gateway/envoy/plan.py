@@ -143,6 +143,8 @@ class Plan:
     providers: tuple[ProviderRoute, ...] = ()
     internal_secret: bool = False
     """Send the shared secret of ``/internal`` with every question to the authorizer (a secret file, like a key)."""
+    usage_repeat_seconds: int = 60
+    """How long a batch of records is sent again where the service does not take it."""
     max_body_bytes: int = MAX_BODY_BYTES
     """The largest body of a request; a larger one is 413."""
     max_heap_bytes: int = 1024 * 1024 * 1024
