@@ -17,9 +17,10 @@ from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.http import ingest, views
 from maas_api.usage.intake import Intake
 from maas_api.usage.keeper import Keeper
-from maas_api.usage.own_key import KeyCheck, OwnKey
+from maas_api.usage.own_key import OwnKey
 from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
+from maas_api.usage.readers import KeyCheck, Presented
 from maas_api.usage.service import UsageService
 from maas_api.usage.statements.holds import Bank, state_of
 from maas_api.usage.statements.ledger import Ledger
@@ -51,9 +52,10 @@ def build(
         prices=prices,
         now=store.now,
     )
-    own_key = OwnKey(keys, store.get, service, partial(state_of, store.database))
+    presented = Presented(keys)
+    own_key = OwnKey(presented, store.get, service, partial(state_of, store.database))
     return Assembled(
-        (ingest.blueprint(intake), views.blueprint(service, own_key)),
+        (ingest.blueprint(intake), views.blueprint(service, own_key, presented)),
         (Keeper(ledger, settings.usage_retention_days), spending),
         spending,
         service,

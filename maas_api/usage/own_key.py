@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from maas_api import errors
 from maas_api.errors import ApiError
 from maas_api.keys.budget import Budget, as_json, currencies, money, window
 from maas_api.keys.record import KeyRecord
 from maas_api.usage.query import Query
+from maas_api.usage.readers import PREFIX, Presented, UncheckedError
 from maas_api.usage.report import Line
 from maas_api.usage.service import UsageService, store_fault_is
 from maas_api.usage.statements.holds import State
-from maas_api.validation.verdict import Verdict
 
-PREFIX: Final = "sk-oai-"
 _LONG_AGO: Final = 2000
 _RESETS: Final = {"hour": "hourly", "day": "daily", "month": "monthly", "total": None}
-
-
-class KeyCheck(Protocol):
-    """Looks an API key up; a future raises where the answer cannot be had."""
-
-    @property
-    def deadline(self) -> float: ...
-    def check(self, raw_key: str) -> Verdict | Future[Verdict]: ...
 
 
 class _Standing(NamedTuple):
@@ -44,23 +34,27 @@ class OwnKey:
 
     def __init__(
         self,
-        keys: KeyCheck,
+        presented: Presented,
         record: Callable[[str], KeyRecord | None],
         usage: UsageService,
         state: Callable[[str, Budget, datetime], State],
     ) -> None:
         """``state``: (key id, budget, now) -> where that budget stands. Raises sqlalchemy.exc.SQLAlchemyError."""
-        self._keys = keys
+        self._presented = presented
         self._record = record
         self._usage = usage
         self._state = state
 
     def tell(self, authorization: str) -> dict[str, Any]:
         """The answer to a request with this ``Authorization`` header."""
-        scheme, _, presented = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not presented.strip().startswith(PREFIX):
+        try:
+            verdict = self._presented.verdict(authorization)
+        except UncheckedError:
+            raise errors.sdk(
+                503, "The key could not be checked now; try again", code="unavailable", headers=(("Retry-After", "1"),)
+            ) from None
+        if verdict is None:
             raise _denied(f"Send Authorization: Bearer with an API key ({PREFIX}...): it is the key that is told of")
-        verdict = self._verdict(presented.strip())
         if not verdict.valid:
             raise _denied(f"The API key is not accepted: {verdict.reason}")
         with store_fault_is("Failed to retrieve API key"):
@@ -98,17 +92,6 @@ class OwnKey:
         """Where each of a key's budgets stands."""
         now = self._usage.now()
         return [self._budget(record, budget, now).shown for budget in record.budgets]
-
-    def _verdict(self, raw_key: str) -> Verdict:
-        found = self._keys.check(raw_key)
-        if not isinstance(found, Future):
-            return found
-        try:
-            return found.result(self._keys.deadline)
-        except Exception:  # whatever went wrong, nobody is told of a key that was not looked up
-            raise errors.sdk(
-                503, "The key could not be checked now; try again", code="unavailable", headers=(("Retry-After", "1"),)
-            ) from None
 
     def _line(self, record: KeyRecord, start: datetime, now: datetime) -> Line:
         only = {"user": (record.username,), "key": (record.id,)}

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 DIMENSIONS: Final = ("key", "user", "subscription", "model", "provider", "endpoint")
 INTERVALS: Final = ("hour", "day", "month", "total")
+SCOPES: Final = ("key", "user", "tenant")
 DEFAULT_DAYS: Final = 30
 LONGEST: Final = {"hour": timedelta(days=31), "day": timedelta(days=400), "month": timedelta(days=3700)}
 LONGEST_TOTAL: Final = timedelta(days=3700)
 VALUES_MAX: Final = 100
 
-_PARAMETERS = ("from", "to", "interval", "groupBy", *DIMENSIONS)
+_PARAMETERS = ("from", "to", "interval", "groupBy", "scope", *DIMENSIONS)
 
 
 class QueryError(ValueError):
@@ -23,13 +24,14 @@ class QueryError(ValueError):
 
 class Query(NamedTuple):
     """Sums of the hours from ``start`` (inclusive) to ``end`` (exclusive), by interval and by dimensions. ``only``:
-    dimension -> the values that count."""
+    dimension -> the values that count. ``scope``: whose calls the caller asks for, empty for what is usual for them."""
 
     start: datetime
     end: datetime
     interval: str = "day"
     group_by: tuple[str, ...] = ()
     only: Mapping[str, tuple[str, ...]] = {}
+    scope: str = ""
 
 
 def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
@@ -58,8 +60,11 @@ def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
     for name in group_by:
         if name not in DIMENSIONS:
             raise QueryError(f"groupBy: must be of {', '.join(DIMENSIONS)}, got {name[:60]!r}")
+    scope = _one(parameters, "scope")
+    if scope not in ("", *SCOPES):
+        raise QueryError(f"scope: must be one of {', '.join(SCOPES)}, got {scope[:60]!r}")
     only = {name: _values(parameters, name) for name in DIMENSIONS if name in parameters}
-    return Query(start, end, interval, group_by, only)
+    return Query(start, end, interval, group_by, only, scope)
 
 
 def _values(parameters: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from maas_api.observability import metrics
 from maas_api.usage import query as queries
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.query import Query, QueryError
+from maas_api.usage.readers import Reader
 from maas_api.usage.report import KeyName, Report, fold, priced_by
 from maas_api.usage.statements.reading import ROWS_MAX, Reading, TooManyError
 
@@ -44,30 +45,39 @@ class UsageService:
         self.prices = prices
         self.now = now
 
-    def report(self, who: Identity, parameters: Parameters) -> Report:
-        """Sums of the caller's calls, or of anyone's for an admin.
+    def report(self, reader: Reader, parameters: Parameters) -> Report:
+        """Sums of the calls of a key that asks; of a user's who does, or of anyone's for an admin.
 
         A filter by someone else's key finds what a filter by no key at all finds: nothing.
         """
         asked = self._parse(parameters)
-        if not self._is_admin(who):
-            if asked.only.get("user", (who.username,)) != (who.username,):
-                raise plain(403, "non-admin users can only read their own usage")
-            asked = asked._replace(only={**asked.only, "user": (who.username,)})
-        return self.answer(asked)
+        scope = asked.scope or ("key" if reader.key_id else "")
+        if reader.limited and scope != "key":
+            raise plain(403, "an API key with an allow-list or a budget reads its own usage alone", code="limited_key")
+        if scope == "key":
+            asked = _of_the_key(reader, asked)
+        elif scope == "tenant" and not self._is_admin(reader.who):
+            raise plain(403, "scope: tenant is for admins")
+        elif scope != "user" and self._is_admin(reader.who):
+            return self.answer(asked)
+        return self.answer(_of_the_user(reader.who, asked))
 
     def everyone(self, parameters: Parameters) -> Report:
         """Sums of the whole tenant, for whoever may ask that without being asked who they are."""
         return self.answer(self._parse(parameters))
 
-    def of_key(self, who: Identity, key_id: str, parameters: Parameters) -> Report:
+    def of_key(self, reader: Reader, key_id: str, parameters: Parameters) -> Report:
         """Sums of one key's calls, also after the key is gone. Raises 404 unless it is the caller's or they are an
-        admin."""
+        admin; a key that asks for another one's needs a scope for that."""
         with store_fault_is("Failed to retrieve API key"):
             owner = None if "\0" in key_id else self._owner(key_id)
-        if owner is None or not self._may_read(who, owner):
+        if owner is None or not self._may_read(reader.who, owner):
             raise plain(404, _NO_KEY)
         asked = self._parse(parameters)
+        if reader.key_id not in ("", key_id):
+            wanted = ("user", "tenant") if owner == reader.who.username else ("tenant",)
+            if reader.limited or asked.scope not in wanted:
+                raise plain(404, _NO_KEY)
         for name in ("key", "user"):
             if name in asked.only:
                 raise plain(400, f"{name}: the path names the key already")
@@ -120,6 +130,20 @@ class UsageService:
             return self._admins.is_admin(who)
         except AdminCheckError as fault:
             raise plain(500, "Failed to check authorization") from fault
+
+
+def _of_the_key(reader: Reader, asked: Query) -> Query:
+    if not reader.key_id:
+        raise plain(400, "scope: key is for callers with an API key; ask for one of yours by key=ID")
+    if set(asked.only.get("key", ())) - {reader.key_id}:
+        raise plain(403, "key: an API key reads its own usage; scope=user asks for all of its owner's")
+    return asked._replace(only={**asked.only, "key": (reader.key_id,)})
+
+
+def _of_the_user(who: Identity, asked: Query) -> Query:
+    if asked.only.get("user", (who.username,)) != (who.username,):
+        raise plain(403, "non-admin users can only read their own usage")
+    return asked._replace(only={**asked.only, "user": (who.username,)})
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from maas_api.identity.headers import Identity
 from maas_api.page import charts
 from maas_api.page.charts import Columns
+from maas_api.usage.readers import Reader
 from maas_api.usage.report import Line, Report
 from maas_api.usage.service import UsageService
 
@@ -56,17 +57,17 @@ class Reports:
 
     def by_day(self, who: Identity, span: int, username: str) -> Shown:
         """The visitor's own days, or others'. ``username``: whose, "" for everyone's."""
-        return self._shown(self._service.report(who, self._asked(span, username, interval="day")), span)
+        return self._shown(self._service.report(Reader(who), self._asked(span, username, interval="day")), span)
 
     def of_key(self, who: Identity, key_id: str, span: int = 30) -> Shown:
         """One key's days."""
         parameters: dict[str, Any] = {"from": [self._first(span)], "interval": ["day"]}
-        return self._shown(self._service.of_key(who, key_id, parameters), span)
+        return self._shown(self._service.of_key(Reader(who), key_id, parameters), span)
 
     def by(self, who: Identity, span: int, username: str, dimension: str) -> Breakdown:
         """The sums of a time by one dimension."""
         asked = self._asked(span, username, interval="total") | {"groupBy": [dimension]}
-        report = self._service.report(who, asked)
+        report = self._service.report(Reader(who), asked)
         lines = sorted(report.lines, key=_tokens, reverse=True)
         longest = _tokens(lines[0]) if lines else 0
         parts = [self._part(report, dimension, line, longest) for line in lines[:ROWS_SHOWN]]
@@ -76,7 +77,7 @@ class Reports:
         """All lines by day, model and key, for a file; and whether anything has a price."""
         dimensions = ["model", "key"] if username else ["user", "model", "key"]
         asked = self._asked(span, username, interval="day") | {"groupBy": dimensions}
-        return self._service.report(who, asked), bool(self._service.prices())
+        return self._service.report(Reader(who), asked), bool(self._service.prices())
 
     def _asked(self, span: int, username: str, *, interval: str) -> dict[str, list[str]]:
         asked = {"from": [self._first(span)], "interval": [interval]}

@@ -9,6 +9,7 @@ from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.usage.http import report_json
 from maas_api.usage.own_key import OwnKey
+from maas_api.usage.readers import Presented, Reader
 from maas_api.usage.report import Report
 from maas_api.usage.service import UsageService
 
@@ -16,7 +17,7 @@ _CSV = "text/csv"
 _JSON = "application/json"
 
 
-def blueprint(service: UsageService, own_key: OwnKey) -> Blueprint:
+def blueprint(service: UsageService, own_key: OwnKey, presented: Presented) -> Blueprint:
     """``/v1/usage``, ``/v1/api-keys/{id}/usage`` and ``/v1/key``."""
     views = Blueprint("usage", __name__)
 
@@ -27,16 +28,19 @@ def blueprint(service: UsageService, own_key: OwnKey) -> Blueprint:
 
     @views.get("/v1/usage")
     def usage() -> Response:
-        return _answer(service.report(_caller(), request.args.to_dict(flat=False)))
+        return _answer(service.report(_reader(), request.args.to_dict(flat=False)))
 
     @views.get("/v1/api-keys/<key_id>/usage")
     def key_usage(key_id: str) -> Response:
-        return _answer(service.of_key(_caller(), key_id, request.args.to_dict(flat=False)))
+        return _answer(service.of_key(_reader(), key_id, request.args.to_dict(flat=False)))
 
     @views.get("/v1/key")
     def key() -> Response:
         told = {"data": own_key.tell(request.headers.get("Authorization", ""))}
         return Response(encode(told), content_type="application/json; charset=utf-8")
+
+    def _reader() -> Reader:
+        return presented.reader(_caller, request.headers.get("Authorization", ""))
 
     def _answer(report: Report) -> Response:
         """JSON, or CSV where the client would rather have that."""
