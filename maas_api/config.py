@@ -122,6 +122,7 @@ class Settings:
     default_budget: str = option("", "DEFAULT_BUDGET", USAGE, "Budget of a new key that asks for none, such as '100000 tokens/day, 25.50 USD/month, 90 USD total'. Empty: none.")
     max_budget: str = option("", "MAX_BUDGET", USAGE, "Largest budget that a new key may have, for each period and kind named; every new key gets it. Empty: no limit.")
     budget_hold_tokens: int = option("4000", "BUDGET_HOLD_TOKENS", USAGE, "Tokens (or what they cost) held of budgets for a call until its usage arrives. A call that takes more can overshoot by the rest.", _integer(1, 10_000_000))
+    budget_unreported: str = option("release", "BUDGET_UNREPORTED", USAGE, "What becomes of a budget's hold that no usage answers within a quarter to half of an hour: release lets go of it, spend counts it as spent.", _choice("release", "spend"))
     budget_outage_calls: int = option("0", "BUDGET_OUTAGE_CALLS", USAGE, "Calls that count against a budget which each worker lets pass while the store is down, of each key; 0 refuses them.", _integer(0, 1_000_000))
 
     # Validation cache

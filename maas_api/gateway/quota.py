@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from maas_api import errors
 from maas_api.keys.budget import money
@@ -40,7 +41,7 @@ def counted(user: str, key_id: str, subscription: str, model: str, provider: str
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        lines: HeaderLines = () if decided.hold is None else ((_HELD, str(decided.hold).encode()),)
+        lines: HeaderLines = () if decided.hold is None else ((_HELD, bytes(decided.hold)),)
         if decided.tokens is not None:
             lines += _left(decided.tokens)
         if decided.cost is not None:
@@ -60,7 +61,7 @@ def _left(state: Left) -> HeaderLines:
         limit, remaining, reset = _LIMIT, _REMAINING, _RESET
         whole, left = str(budget.amount), str(state.left)
     lines = ((limit, whole.encode()), (remaining, left.encode()))
-    return lines if state.reset is None else (*lines, (reset, _duration(state.reset).encode()))
+    return lines if state.reset is None else (*lines, (reset, _duration(math.ceil(state.reset)).encode()))
 
 
 def _spent(decided: Spent) -> Reply:
@@ -99,7 +100,8 @@ _UNKNOWN = errors.sdk(
 ).reply()
 
 
-def _duration(seconds: float) -> str:
+@lru_cache(maxsize=4096)
+def _duration(seconds: int) -> str:
     """As OpenAI writes it: ``6m0s``."""
-    minutes, rest = divmod(math.ceil(seconds), 60)
+    minutes, rest = divmod(seconds, 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"

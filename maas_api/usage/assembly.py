@@ -42,18 +42,19 @@ def build(
     settings: Settings, store: KeyStore, admins: AdminCheck, prices: Callable[[], PriceBook], keys: KeyCheck
 ) -> Assembled:
     """Usage over the store that the keys are in. Connects to nothing until started or used."""
-    ledger = Ledger(store.database, settings.tenant_name, now=store.now)
+    keep = settings.budget_unreported == "spend"
+    ledger = Ledger(store.database, settings.tenant_name, keep=keep, now=store.now)
     intake = Intake(ledger, prices)
     service = UsageService(Reading(store.database, settings.tenant_name), store.get, admins, prices, store.now)
     spending = Spending(
-        Bank(store.database),
+        Bank(store.database, keep=keep),
         hold=settings.budget_hold_tokens,
         outage_calls=settings.budget_outage_calls,
         prices=prices,
         now=store.now,
     )
     presented = Presented(keys)
-    own_key = OwnKey(presented, store.get, service, partial(state_of, store.database))
+    own_key = OwnKey(presented, store.get, service, partial(state_of, store.database, keep=keep))
     return Assembled(
         (ingest.blueprint(intake), views.blueprint(service, own_key, presented)),
         (Keeper(ledger, settings.usage_retention_days), spending),

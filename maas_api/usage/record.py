@@ -114,7 +114,11 @@ class Hold(NamedTuple):
     reference: str = ""
 
     def __str__(self) -> str:
-        return f"{self.tokens}.{self.generation}.{self.cost} {self.reference}".rstrip()
+        return bytes(self).decode()
+
+    def __bytes__(self) -> bytes:
+        numbers = b"%d.%d.%d" % self[:3]
+        return numbers + b" " + self.reference.encode() if self.reference else numbers
 
 
 class Measure(NamedTuple):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from maas_api.keys.budget import Budget, window
+from maas_api.usage.budgets.claims import Claim
 from maas_api.usage.budgets.decisions import Left
 from maas_api.usage.statements.holds import Lease
 
@@ -70,6 +71,22 @@ class Account:
         self.last = given.taken >= self.budget.amount
         self.drawn_at = at
         self.refused_until = 0.0 if given.amount else at + REFUSED_SECONDS
+
+
+class Purse:
+    """What the calls of one payer draw on: each claim's account, how much, and whether that is money.
+
+    ``until``: Unix seconds up to which the accounts are those of the present periods and generation; ``known_until``:
+    up to when, by the monotonic clock, the claims are what they were.
+    """
+
+    __slots__ = ("claims", "known_until", "parts", "until")
+
+    def __init__(self, claims: tuple[Claim, ...], known_until: float) -> None:
+        self.claims = claims
+        self.known_until = known_until
+        self.parts: tuple[tuple[Account, int, bool], ...] = ()
+        self.until = 0.0
 
 
 def opened(budget: Budget, now: float) -> Account:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from maas_api.keys.budget import Budget
 from maas_api.models.price import Price
 from maas_api.observability import metrics
-from maas_api.usage.budgets.accounts import Account, opened
+from maas_api.usage.budgets.accounts import Account, Purse, opened
 from maas_api.usage.budgets.claims import Claim, Payer, claims
 from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unknown, Unpriced
 from maas_api.usage.prices import PriceBook
@@ -56,7 +56,7 @@ _FREE: Final = Granted(None)
 
 class _Waiting(NamedTuple):
     payer: Payer
-    claims: Claims
+    purse: Purse
     answer: Future[Decision]
 
 
@@ -81,7 +81,7 @@ class Spending:
         self._now = now
         self._clock = clock
         self._lock = threading.Lock()
-        self._claims: dict[Payer, tuple[Claims | Unpriced, float]] = {}
+        self._purses: dict[Payer, Purse] = {}
         self._accounts: dict[tuple[str, str, str], Account] = {}
         self._outage: dict[str, int] = {}
         self._queue: list[_Waiting] = []
@@ -108,80 +108,90 @@ class Spending:
     def check(self, payer: Payer) -> Decision | Future[Decision]:
         """Whether a call may pass. A future where the store must be asked; it never raises."""
         at = self._clock()
-        known = self._claims.get(payer)
-        claimed = known[0] if known is not None and known[1] > at else self._work_out(payer, at)
-        if isinstance(claimed, Unpriced):
-            _UNPRICED.inc()
-            return claimed
-        if not claimed:
+        purse = self._purses.get(payer)
+        if purse is None or purse.known_until <= at:
+            found = self._work_out(payer, at)
+            if isinstance(found, Unpriced):
+                _UNPRICED.inc()
+                return found
+            purse = found
+        if not purse.claims:
             return _FREE
         with self._lock:
-            found = self._at_once(payer, claimed)
-            if found is not None:
-                return found
+            decided = self._at_once(payer, purse)
+            if decided is not None:
+                return decided
             answer: Future[Decision] = Future()
-            self._queue.append(_Waiting(payer, claimed, answer))
+            self._queue.append(_Waiting(payer, purse, answer))
         self._wake.set()
         return answer
 
-    def _work_out(self, payer: Payer, at: float) -> Claims | Unpriced:
+    def _work_out(self, payer: Payer, at: float) -> Purse | Unpriced:
         """What the payer's calls claim, remembered for as long as it holds."""
 
         def price(model: str) -> Price | None:
             return self._prices().at(model, self._now())
 
         found = claims(payer, self._hold, price)
-        until = at + PRICE_SECONDS if any(budget.currency for budget in payer.budgets) else float("inf")
-        if len(self._claims) >= _KNOWN_MAX:
-            self._claims = {}
-        self._claims[payer] = (found, until)
-        return found
+        if isinstance(found, Unpriced):
+            return found
+        lasting = not any(budget.currency for budget in payer.budgets)
+        purse = Purse(found, float("inf") if lasting else at + PRICE_SECONDS)
+        if len(self._purses) >= _KNOWN_MAX:
+            self._purses = {}
+        self._purses[payer] = purse
+        return purse
 
-    def _at_once(self, payer: Payer, claimed: Claims) -> Decision | None:
-        """The answer from memory, None where there is none. Holds the lock."""
+    def _at_once(self, payer: Payer, purse: Purse) -> Decision | None:
+        """The answer from memory, None where there is none. Holds the lock. Every call comes by here, so what is asked
+        of each account is written out."""
         now, at = self._now().timestamp(), self._clock()
-        accounts, short = [], False
-        for claim in claimed:
-            account = self._account(claim, now)
-            if not account.enough(claim.hold):
-                if account.refused_until > at:
-                    _SPENT.inc()
-                    whose = "" if claim.holder == payer.key_id else payer.subscription
-                    return Spent(claim.budget, account.reset(now), whose)
-                short = True
-            accounts.append(account)
-        if short:
-            return None
+        if now >= purse.until:
+            self._look_up(purse, now)
         tokens = cost = 0
-        for claim, account in zip(claimed, accounts, strict=True):
-            held = min(claim.hold, account.left)
-            if claim.budget.currency:
+        for account, held, money in purse.parts:
+            if account.left < held:
+                if not account.last or not account.left:
+                    return self._short(payer, purse, now, at)
+                held = account.left
+            if money:
                 cost = min(cost or held, held)
             else:
                 tokens = min(tokens or held, held)
-        return self._draw(claimed, accounts, Hold(tokens, accounts[0].generation, cost, payer.reference), now, at)
-
-    def _draw(self, claimed: Claims, accounts: list[Account], hold: Hold, now: float, at: float) -> Granted:
-        """Take the hold out of every account, and say what is left."""
-        tokens: Left | None = None
-        cost: Left | None = None
+        least: dict[bool, Left] = {}
         low = False
-        for account in accounts:
-            money = bool(account.budget.currency)
-            account.left -= hold.cost if money else hold.tokens
+        for account, _, money in purse.parts:
+            account.left -= cost if money else tokens
             account.drawn_at = at
             if account.left < account.low and account.refill_after <= at and account.refused_until <= at:
                 account.refill_after = at + _REFILL_SECONDS
-                self._refills[claimed] = None
+                self._refills[purse.claims] = None
                 self._wake.set()
-            state = account.state(now)
-            low = low or state.left * _LOW < state.budget.amount
-            if money:
-                cost = state if cost is None or state.left < cost.left else cost
-            else:
-                tokens = state if tokens is None or state.left < tokens.left else tokens
+            left = account.budget.amount - account.taken + account.left
+            low = low or left * _LOW < account.budget.amount
+            if money not in least or left < least[money].left:
+                ends = account.ends
+                least[money] = Left(account.budget, max(0, left), None if ends is None else ends - now)
         (_LOW_LEFT if low else _GRANTED).inc()
-        return Granted(hold, tokens, cost)
+        hold = Hold(tokens, purse.parts[0][0].generation, cost, payer.reference)
+        return Granted(hold, least.get(False), least.get(True))
+
+    def _short(self, payer: Payer, purse: Purse, now: float, at: float) -> Spent | None:
+        """What is said where too little is left: no, if the store has just said so, else it must be asked."""
+        for claim, (account, _, _) in zip(purse.claims, purse.parts, strict=True):
+            if not account.enough(claim.hold) and account.refused_until > at:
+                _SPENT.inc()
+                whose = "" if claim.holder == payer.key_id else payer.subscription
+                return Spent(claim.budget, account.reset(now), whose)
+        return None
+
+    def _look_up(self, purse: Purse, now: float) -> None:
+        """The purse's accounts in their present periods and generation. Holds the lock."""
+        purse.parts = tuple(
+            (self._account(claim, now), claim.hold, bool(claim.budget.currency)) for claim in purse.claims
+        )
+        ends = [account.ends for account, _, _ in purse.parts if account.ends is not None]
+        purse.until = min([(now // GENERATION_SECONDS + 1) * GENERATION_SECONDS, *ends])
 
     def _account(self, claim: Claim, now: float) -> Account:
         """The account in its present period, generation and amount. ``now`` is Unix seconds. Holds the lock."""
@@ -208,8 +218,8 @@ class Spending:
             with self._lock:
                 queue, self._queue = self._queue, []
                 refills, self._refills = self._refills, {}
-            for claimed in dict.fromkeys(item.claims for item in queue):
-                self._serve(claimed, [item for item in queue if item.claims == claimed])
+            for claimed in dict.fromkeys(item.purse.claims for item in queue):
+                self._serve(claimed, [item for item in queue if item.purse.claims == claimed])
             for claimed in refills:
                 self._lease(claimed, 0)
             self._return_idle(everything=self._stopping)
@@ -223,7 +233,7 @@ class Spending:
             rest = []
             for item in waiting:
                 with self._lock:
-                    found = self._outage_decision(item) if fault else self._at_once(item.payer, claimed)
+                    found = self._outage_decision(item) if fault else self._at_once(item.payer, item.purse)
                 if found is None:
                     rest.append(item)
                 elif item.answer.set_running_or_notify_cancel():
@@ -255,7 +265,7 @@ class Spending:
 
     def _outage_decision(self, item: _Waiting) -> Decision:
         """What is said while the store is down: so many calls of a holder pass unheld, then none."""
-        holder = item.claims[0].holder
+        holder = item.purse.claims[0].holder
         passed = self._outage.get(holder, 0)
         _UNKNOWN.inc()
         if passed >= self._outage_calls:
@@ -273,6 +283,7 @@ class Spending:
                     self._give_up(place[0], account)
                 if over or (len(self._accounts) > _KNOWN_MAX and not account.left):
                     del self._accounts[place]
+                    self._purses = {} if not over else self._purses  # they would draw on an account that nobody fills
             idle, self._returned = self._returned, []
         for returned in idle:
             try:

@@ -3,9 +3,9 @@
 A budget's holder is a key (its id) or what a subscription limits (:func:`maas_api.usage.budgets.claims.holder`); both
 stand in the column ``key_id``. Amounts are tokens, or billionths of the currency that the account (``per``) names.
 
-Holds belong to generations of a quarter of an hour. What was held before the last one is let go: the call it was for
-was never reported, or the worker that held it is gone. So a hold lasts a quarter of an hour at least and half an hour
-at the most.
+Holds belong to generations of a quarter of an hour. What was held before the last one is let go (or spent, where that
+is wanted): the call it was for was never reported, or the worker that held it is gone. So a hold lasts a quarter of an
+hour at least and half an hour at the most.
 """
 
 from __future__ import annotations
@@ -56,11 +56,13 @@ class State(NamedTuple):
     held: int
     before: int
 
-    def at(self, generation: int) -> State:
-        """The same in a later generation."""
+    def at(self, generation: int, *, keep: bool) -> State:
+        """The same in a later generation. ``keep``: what nobody reported in time is spent, not let go."""
         if generation <= self.generation:
             return self
-        return State(self.used, generation, 0, self.held if generation == self.generation + 1 else 0)
+        before = self.held if generation == self.generation + 1 else 0
+        gone = self.held + self.before - before
+        return State(self.used + (gone if keep else 0), generation, 0, before)
 
     @property
     def taken(self) -> int:
@@ -85,7 +87,9 @@ def generation_of(moment: datetime) -> int:
     return int(moment.timestamp()) // GENERATION_SECONDS
 
 
-def lease(database: Database, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
+def lease(
+    database: Database, holder: str, budget: Budget, wanted: int, least: int, now: datetime, *, keep: bool = False
+) -> Lease:
     """Hold up to ``wanted`` of a budget, a multiple of ``least``; fewer only where no more is left. Committed.
 
     Near its end a budget is given out in smaller parts, so that no worker holds what another one could spend. Raises
@@ -94,7 +98,7 @@ def lease(database: Database, holder: str, budget: Budget, wanted: int, least: i
     with database.writing() as connection:
         place = Place(holder, budget.account, window(budget.per, now)[0])
         generation = generation_of(now)
-        state = _locked(connection, [place], database)[place].at(generation)
+        state = _locked(connection, [place], database)[place].at(generation, keep=keep)
         left = max(0, budget.amount - state.taken)
         given = left if left <= least else max(1, min(wanted, left // 4) // least) * least
         state = state._replace(held=state.held + given)
@@ -111,21 +115,24 @@ def give_back(database: Database, holder: str, budget: Budget, moment: datetime,
 
 
 class Bank:
-    """Leases of one store's budgets."""
+    """Leases of one store's budgets. ``keep``: see :meth:`State.at`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, keep: bool = False) -> None:
         self._database = database
+        self._keep = keep
 
     def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
         """See :func:`lease`."""
-        return lease(self._database, holder, budget, wanted, least, now)
+        return lease(self._database, holder, budget, wanted, least, now, keep=self._keep)
 
     def give_back(self, holder: str, budget: Budget, moment: datetime, amount: int, generation: int) -> None:
         """See :func:`give_back`."""
         give_back(self._database, holder, budget, moment, amount, generation)
 
 
-def settle(connection: sa.Connection, database: Database, calls: Iterable[Settlement], now: datetime) -> None:
+def settle(
+    connection: sa.Connection, database: Database, calls: Iterable[Settlement], now: datetime, *, keep: bool = False
+) -> None:
     """Spend what calls took, and let go of what was held for them, in every period that is begun for their holders."""
     by_holder: dict[str, list[Settlement]] = {}
     for call in calls:
@@ -140,7 +147,7 @@ def settle(connection: sa.Connection, database: Database, calls: Iterable[Settle
     generation = generation_of(now)
     states = _locked(connection, by_place, database)
     for place, settled in by_place.items():
-        currency, state = currency_of(place.account), states[place].at(generation)
+        currency, state = currency_of(place.account), states[place].at(generation, keep=keep)
         for call in settled:
             held = call.hold.cost if currency else call.hold.tokens
             state = _released(state, held, call.hold.generation)
@@ -158,11 +165,11 @@ def forget(connection: sa.Connection, now: datetime) -> None:
             connection.execute(sa.delete(use).where(use.c.per == account, use.c.begins < begins - _KEPT))
 
 
-def state_of(database: Database, holder: str, budget: Budget, now: datetime) -> State:
+def state_of(database: Database, holder: str, budget: Budget, now: datetime, *, keep: bool = False) -> State:
     """Where a budget stands now."""
     place = Place(holder, budget.account, window(budget.per, now)[0])
     with database.reading() as connection:
-        return _read(connection, [place]).get(place, _NEW).at(generation_of(now))
+        return _read(connection, [place]).get(place, _NEW).at(generation_of(now), keep=keep)
 
 
 def _released(state: State, amount: int, generation: int) -> State:

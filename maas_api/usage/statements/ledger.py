@@ -80,10 +80,17 @@ class Ledger:
     """The sums of one tenant. Every method raises sqlalchemy.exc.SQLAlchemyError when the store fails."""
 
     def __init__(
-        self, database: Database, tenant: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        database: Database,
+        tenant: str,
+        *,
+        keep: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """``keep``: what budgets held for calls that nobody reported is spent, not let go."""
         self._database = database
         self._tenant = tenant
+        self._keep = keep
         self.now = now
         self._noted: set[str] = set()
         self._months: set[datetime] = set()
@@ -106,7 +113,7 @@ class Ledger:
             if ids and fresh:
                 self._note(connection, ids)
             if batch.settlements and fresh:
-                holds.settle(connection, self._database, batch.settlements, self.now())
+                holds.settle(connection, self._database, batch.settlements, self.now(), keep=self._keep)
         self._months |= wanted
         if len(self._noted) > _NOTED_MAX:
             self._noted.clear()

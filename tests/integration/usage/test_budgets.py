@@ -205,6 +205,20 @@ def test_what_is_held_for_calls_that_are_never_reported_is_let_go_within_half_an
         assert isinstance(ask(one, budgets), Granted)
 
 
+def test_what_is_held_for_calls_that_are_never_reported_is_spent_where_that_is_wanted(database: Database) -> None:
+    clock, budgets = Clock(), (Budget(1_000, "total"),)
+    for later in (0, 2, 4):
+        clock.now = NOON + timedelta(seconds=later * GENERATION_SECONDS)
+        one = Spending(Bank(database, keep=True), hold=HOLD, now=clock)
+        one.start()
+        try:
+            assert isinstance(ask(one, budgets), Spent if later else Granted)
+        finally:
+            one.stop()
+    state = state_of(database, "key-1", budgets[0], clock.now, keep=True)
+    assert (state.used, state.taken) == (1_000, 1_000)
+
+
 class Broken(Bank):
     """A store that is down, or not."""
 
