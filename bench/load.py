@@ -27,12 +27,13 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 class Load(NamedTuple):
-    """What came of it: requests a second, latencies in seconds, answers that were not 2xx."""
+    """What came of it: requests, and a second; latencies in seconds, answers that were not 2xx."""
 
     rate: float
     p50: float
     p99: float
     failed: int
+    requests: int
 
 
 def need_wrk() -> None:
@@ -55,6 +56,7 @@ def wrk(url: str, keys: Path, *, seconds: float, connections: int = 64, fresh: b
         _seconds(_found(r"50%\s+(\S+)", text)),
         _seconds(_found(r"99%\s+(\S+)", text)),
         int(failed[1]) if failed else 0,
+        int(_found(r"(\d+) requests in", text)),
     )
 
 
@@ -74,6 +76,7 @@ def h2load(
         percentile(took, 50) if took else float("nan"),
         percentile(took, 99) if took else float("nan"),
         requests - len(took),
+        requests,
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.machine import free_port, rss, wait_for, workers_of
+from bench.machine import cpu, free_port, rss, wait_for, workers_of
 
 VALIDATE = "/internal/v1/api-keys/validate"
 
@@ -27,6 +27,11 @@ class Running(NamedTuple):
     def url(self) -> str:
         """The validation callback."""
         return f"{self.scheme}://127.0.0.1:{self.port}{VALIDATE}"
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time taken so far, by all its processes."""
+        return cpu(self.master)
 
     @property
     def memory(self) -> float:

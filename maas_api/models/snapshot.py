@@ -136,7 +136,9 @@ class Snapshot:
         self.by_prefix = by_prefix
         self.by_other_name = by_other_name
         self.read = False  # whether anyone has asked for a view
-        self._named: dict[str, tuple[ModelEntry, ...]] = {}  # those asked for: nothing is indexed that nobody calls
+        # By name and by path, as they are asked for: nothing is indexed that nobody calls.
+        self._named: dict[str, tuple[ModelEntry, ...]] = {}
+        self._served: dict[str, tuple[ModelEntry, ...]] = {}
         self._views: LRUCache[Scope, View] = LRUCache(MAX_VIEWS_BYTES, getsizeof=_size)
         self._lock = threading.Lock()
 
@@ -226,10 +228,15 @@ class Snapshot:
                 self._named[name] = found
         return found
 
-    def served_at(self, path_prefix: str) -> Iterator[ModelEntry]:
+    def served_at(self, path_prefix: str) -> tuple[ModelEntry, ...]:
         """The entries of what is served at a path in the cluster."""
-        for name in self.by_prefix.get(path_prefix, ()):
-            yield from (row.entry for row in self.with_id(name) if row.entry.path_prefix == path_prefix)
+        found = self._served.get(path_prefix)
+        if found is None:
+            rows = (row for name in self.by_prefix.get(path_prefix, ()) for row in self.with_id(name))
+            found = tuple(row.entry for row in rows if row.entry.path_prefix == path_prefix)
+            if found:
+                self._served[path_prefix] = found
+        return found
 
     def _matching(self, patterns: Sequence[str]) -> list[Row]:
         """The rows an allow-list may name: exact names, and prefixes that end in ``*``. In order."""
