@@ -16,7 +16,19 @@ import signal
 import time
 from types import FrameType
 
-from bench import authorizer, gateway, load, models, outage, quotas, revocation, scale, throughput, usage
+from bench import (
+    authorizer,
+    gateway,
+    load,
+    models,
+    outage,
+    quotas,
+    revocation,
+    scale,
+    starved,
+    throughput,
+    usage,
+)
 from bench.machine import conditions
 
 SUITES = {
@@ -25,6 +37,7 @@ SUITES = {
     "scale": scale.run,
     "revocation": revocation.run,
     "outage": outage.run,
+    "starved": starved.run,
     "models": models.run,
     "usage": usage.run,
     "quotas": quotas.run,

@@ -54,11 +54,13 @@ class Promise:
     """An answer that some thread will give: settled once, told to one listener.
 
     It is made for every validation that goes to the store, and costs a fifth of a ``concurrent.futures.Future``.
+    ``begin``, where there is one, is called when somebody listens: what nobody waits for is not worked for.
     """
 
-    __slots__ = ("_answer", "_listener", "_lock")
+    __slots__ = ("_answer", "_begin", "_listener", "_lock")
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[Promise], None] | None = None) -> None:
+        self._begin = begin
         self._lock = threading.Lock()
         self._answer: Reply | None = None
         self._listener: Callable[[Reply], None] | None = None
@@ -78,8 +80,12 @@ class Promise:
             answer = self._answer
             if answer is None:
                 self._listener = listener
-                return
-        listener(answer)
+        if answer is not None:
+            listener(answer)
+            return
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            begin(self)
 
     def result(self, timeout: float) -> Reply:
         """Wait in this thread, ``timeout`` seconds at most. Raises TimeoutError."""

@@ -4,8 +4,10 @@ Nothing is delayed to fill a batch. While a statement is under way requests gath
 all, so a busy worker pays one round trip for many keys and an idle one pays none to wait. Requests for the same key
 share one answer.
 
-Nobody queues for an answer that would come too late: where the statements ahead take longer than the deadline, a new
-key is turned away at once, and what has waited beyond it is not asked for any more.
+Where more keys wait than one statement takes, the newest go first: they have the most time left. What has waited beyond
+the deadline by then is not asked for any more. Nobody is turned away because statements take long: one more key in the
+next statement costs next to nothing, and a refused caller who asks again costs as much as an answered one. Measured
+beside four busy loops, turning keys away left a tenth of the good answers.
 """
 
 from __future__ import annotations
@@ -29,14 +31,12 @@ _BATCH_MAX: Final = 500
 _WAITING_MAX: Final = 20_000  # keys under way; more than a worker can answer within its deadline
 _RETRY_SECONDS: Final = (0.05, 1.0)  # first and longest pause between attempts to reach a store that is down
 
-_WEIGHT: Final = 0.3  # of the newest batch in what a batch takes lately
-
 Waiter = Callable[[Verdict | None], None]
 """Takes the answer: a verdict, or None when the store could not be asked. Called in the lookup's thread."""
 
 
 class Lookup:
-    """Answers what the cache cannot. While the store is known to be down, or too far behind, it says so at once.
+    """Answers what the cache cannot. While the store is known to be down it says so at once.
 
     ``deadline``: seconds after which nobody waits for an answer any more.
     """
@@ -53,7 +53,6 @@ class Lookup:
         self._cache = cache
         self._deadline = deadline
         self._clock = clock
-        self._round = 0.0  # seconds from taking up a batch to having handed its answers on, lately
         self._newest: dict[str, float] = {}  # of each waiting key, when somebody last began to wait for it
         self._wake = threading.Condition()
         self._waiting: dict[str, list[Waiter]] = {}
@@ -79,7 +78,7 @@ class Lookup:
             self._thread = None
 
     def ask(self, key_hash: str, waiter: Waiter) -> bool:
-        """Have ``waiter`` called with the answer, soon. False when the store is down or behind: then it is not."""
+        """Have ``waiter`` called with the answer, soon. False when the store is down: then it is not called."""
         with self._wake:
             if self.down or self._stopping or self._thread is None:
                 return False
@@ -97,21 +96,12 @@ class Lookup:
                 return True
             if len(self._waiting) >= _WAITING_MAX:
                 return False
-            if self._behind():
-                metrics.deadline_exceeded.inc()
-                return False
             self._waiting[key_hash] = [waiter]
             self._newest[key_hash] = self._clock()
             _MISS.inc()
             if len(self._waiting) == 1:
                 self._wake.notify()
             return True
-
-    def _behind(self) -> bool:
-        """Whether a key that comes now would be answered too late. Never where it is the next to be asked for: one
-        statement has to show that the store is quick again."""
-        ahead = bool(self._asked) + len(self._waiting) // _BATCH_MAX
-        return ahead > 0 and (ahead + 1) * self._round > self._deadline
 
     def _run(self) -> None:
         try:
@@ -124,25 +114,31 @@ class Lookup:
                     self._wake.wait()
                 if not self._waiting:
                     break
-                batch = list(self._waiting)[:_BATCH_MAX]
-                began = self._clock()
-                waited = {key_hash: began - self._newest.pop(key_hash) for key_hash in batch}
-                taken = {key_hash: self._waiting.pop(key_hash) for key_hash in batch}
-                late = {key_hash: taken.pop(key_hash) for key_hash in batch if waited[key_hash] > self._deadline}
-                self._asked = taken
+                batch = list(self._waiting)[-_BATCH_MAX:]
+                self._asked = {key_hash: self._waiting.pop(key_hash) for key_hash in batch}
                 self._asked_in = self._cache.epoch
+                for key_hash in batch:
+                    del self._newest[key_hash]
+                late = self._too_late()
             self._abandon(late)
-            if not taken:
-                continue
             try:
-                self._answer(list(taken))
-                self._round += _WEIGHT * (self._clock() - began - self._round)
+                self._answer(batch)
             except StoreDownError as fault:
                 self._wait_for_store(fault)
             except Exception:  # a fault of ours, or a row nobody foresaw: these keys get no answer, the next ones do
                 _log.exception("lookup failed")
                 self._abandon(self._take())
         self._reader.close()
+
+    def _too_late(self) -> dict[str, list[Waiter]]:
+        """Of the keys that found no room in this statement, those that nobody waits for any more."""
+        if not self._waiting:
+            return {}
+        began = self._clock() - self._deadline
+        late = [key_hash for key_hash, newest in self._newest.items() if newest < began]
+        for key_hash in late:
+            del self._newest[key_hash]
+        return {key_hash: self._waiting.pop(key_hash) for key_hash in late}
 
     def _answer(self, batch: list[str]) -> None:
         epoch, began = self._asked_in, self._clock()

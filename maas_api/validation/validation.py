@@ -121,13 +121,14 @@ class Validation:
         known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
             return Reply(200, (JSON,), self._told(known).body)
-        promise = Promise()
 
-        def answer(found: Verdict | None) -> None:
-            promise.settle(UNAVAILABLE if found is None else Reply(200, (JSON,), found.body))
+        def begin(promise: Promise) -> None:
+            def answer(found: Verdict | None) -> None:
+                promise.settle(UNAVAILABLE if found is None else Reply(200, (JSON,), found.body))
 
-        self._ask(key_hash or "", answer)
-        return Pending(promise, self.deadline, UNAVAILABLE)
+            self._ask(key_hash or "", answer)
+
+        return Pending(Promise(begin), self.deadline, UNAVAILABLE)
 
     def _malformed(self) -> Verdict:
         _MALFORMED.inc()

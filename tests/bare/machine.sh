@@ -23,7 +23,7 @@ if [ -z "${BARE_MOUNTS:-}" ]; then # mounts and processes of its own: both are g
 fi
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/bare-$suite-XXXXXX")
-trap 'mountpoint -q "$root/proc" && umount -R "$root/proc" "$root/dev"; rm -rf --one-file-system "$root"' EXIT
+trap 'mountpoint -q "$root/proc" && umount -R --lazy "$root/proc" "$root/dev"; rm -rf --one-file-system "$root"' EXIT
 chmod 755 "$root"
 step() { # step NAME COMMAND...: runs it, says how long it took
   local name=$1 begun=$SECONDS code=0

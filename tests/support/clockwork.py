@@ -35,6 +35,11 @@ class Clockwork(asyncio.SelectorEventLoop):
         if self._faults:
             raise self._faults.pop(0)
 
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether no timer is set."""
+        return self._standstill.timeout is None
+
     def end(self) -> None:
         """Cancel what still waits, and close."""
         for task in asyncio.all_tasks(self):
@@ -53,9 +58,11 @@ class _Standstill(selectors.SelectSelector):
         super().__init__()
         self._stop = stop
         self.now = self.until = 0.0
+        self.timeout: float | None = None  # as it was last asked to wait
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """``timeout`` is 0 while anything is ready to run, and None where no timer is set."""
+        self.timeout = timeout
         if timeout is not None and self.now + timeout <= self.until + _ROUNDING:
             self.now += timeout
         else:

@@ -1,56 +1,82 @@
-"""Answers from other threads: handed out by the loop, and given up at once where the loop itself is too late."""
+"""Answers from other threads: handed out by the loop in time, or given up, however late the loop itself is."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+from collections.abc import Iterator
+
+import pytest
 
 from maas_api.edge.mailbox import Mailbox
 from maas_api.wire import Pending, Promise, Reply
+from tests.support.clockwork import Clockwork
 
 GOOD, LATE = Reply(200, (), b"good"), Reply(503, (), b"")
 
 
-async def _answered_after(mailbox: Mailbox, now: list[float], lag: float) -> Reply:
-    """One answer, given while the loop is busy for ``lag`` seconds."""
-    promise = Promise()
-    waiting = asyncio.ensure_future(mailbox.settle(Pending(promise, 5, LATE)))
-    await asyncio.sleep(0)
-    thread = threading.Thread(target=promise.settle, args=(GOOD,))
-    thread.start()
-    thread.join()
-    now[0] += lag  # the loop has not looked yet
-    return await waiting
+@pytest.fixture
+def loop() -> Iterator[Clockwork]:
+    made = Clockwork()
+    yield made
+    made.end()
 
 
-def test_a_loop_that_is_too_late_gives_the_late_answer_at_once_and_recovers() -> None:
-    async def scene() -> None:
-        now = [0.0]
-        mailbox = Mailbox(clock=lambda: now[0])
-        assert await _answered_after(mailbox, now, 0.3) == GOOD
-        first, second, third = Promise(), Promise(), Promise()
+class Late:
+    """A mailbox whose loop has been away for ``seconds``."""
+
+    def __init__(self, loop: Clockwork) -> None:
+        self.seconds = 0.0
+        self._loop = loop
+        self._mailbox = Mailbox(clock=lambda: loop.time() + self.seconds)
+
+    def asks(self, timeout: float, promise: Promise | None = None) -> list[Reply]:
+        """What a request is told, now and later."""
         told: list[Reply] = []
-        mailbox.when(Pending(first, 0.1, LATE), told.append)
-        assert told == [], "while nobody waits one request finds out how late the loop is"
-        mailbox.when(Pending(second, 0.1, LATE), told.append)
-        assert told == [LATE]
-        mailbox.when(Pending(third, 1.0, LATE), told.append)
-        assert told == [LATE], "who has more time waits"
-        first.settle(GOOD)
-        third.settle(GOOD)
-        for _ in range(2):  # the loop looks once it is asked to
-            await asyncio.sleep(0)
-        assert told == [LATE, GOOD, GOOD]
-        for _ in range(2):
-            assert await mailbox.settle(Pending(_settled(), 0.1, LATE)) == GOOD
-
-    asyncio.run(scene())
+        self._loop.run(self._mailbox.when, Pending(promise or Promise(), timeout, LATE), told.append)
+        return told
 
 
-def _settled() -> Promise:
-    promise = Promise()
+def test_what_a_late_loop_reads_is_answered_while_its_caller_waits(loop: Clockwork) -> None:
+    late = Late(loop)
+    late.asks(5)
+    late.seconds = 0.3
+    begun: list[Promise] = []
+    assert late.asks(0.1, Promise(begun.append)) == [LATE], "its caller is gone: nothing is waited for"
+    assert begun == [], "nor asked of the store"
+    waits = late.asks(0.2, Promise(begun.append))
+    assert len(begun) == 1
+    loop.run(seconds=0.09)
+    assert waits == []
+    loop.run(seconds=0.03)
+    assert waits == [LATE], "of the caller's 0.4 s 0.3 s were over"
+
+
+def test_a_loop_that_is_back_gives_the_whole_time_again(loop: Clockwork) -> None:
+    late = Late(loop)
+    late.asks(5)
+    late.seconds = 0.3
+    loop.run(seconds=0.02)
+    waits = late.asks(0.1)
+    loop.run(seconds=0.09)
+    assert waits == []
+
+
+def test_nobody_is_told_an_answer_after_the_deadline(loop: Clockwork) -> None:
+    late, promise, quick = Late(loop), Promise(), Promise()
+    told, in_time = late.asks(0.1, promise), late.asks(0.3, quick)
+    late.seconds = 0.2
     promise.settle(GOOD)
-    return promise
+    quick.settle(GOOD)
+    loop.run()
+    assert (told, in_time) == ([LATE], [GOOD])
+
+
+def test_an_idle_loop_is_not_woken_to_measure_it(loop: Clockwork) -> None:
+    promise = Promise()
+    Late(loop).asks(0.5, promise)
+    promise.settle(GOOD)
+    loop.run(seconds=5)
+    assert loop.waits_for_nothing
 
 
 def test_an_answer_that_does_not_come_is_given_up_at_the_deadline() -> None:

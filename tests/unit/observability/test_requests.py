@@ -77,7 +77,7 @@ def test_the_hot_path_writes_one_line_in_so_many() -> None:
     assert all(recorder.wants_line(OK, hot=False) for _ in range(10))
 
 
-@pytest.mark.parametrize("reply", [INVALID, Reply(401, (), b""), Reply(403, (), b"")])
+@pytest.mark.parametrize("reply", [INVALID, Reply(401, (), b""), Reply(403, (), b""), Reply(503, (), b"")])
 def test_refused_calls_are_always_logged_but_a_flood_is_cut(reply: Reply) -> None:
     now = [100.0]
     recorder = Recorder({}, 0, clock=lambda: now[0])
@@ -90,7 +90,7 @@ def test_refused_calls_are_always_logged_but_a_flood_is_cut(reply: Reply) -> Non
 
 def test_faults_are_always_logged() -> None:
     recorder = Recorder({}, 0)
-    assert all(recorder.wants_line(Reply(503, (), b""), hot=True) for _ in range(500))
+    assert all(recorder.wants_line(Reply(500, (), b""), hot=True) for _ in range(500))
 
 
 def test_the_access_line_says_which_credentials_came_and_never_what_they_were(
