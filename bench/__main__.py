@@ -36,6 +36,7 @@ SUITES = {
     "authorizer": authorizer.run,
     "scale": scale.run,
     "revocation": revocation.run,
+    "leaving": revocation.leaving,
     "outage": outage.run,
     "starved": starved.run,
     "models": models.run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,9 @@ import psycopg
 from bench import services, stores
 from bench.machine import percentile, table
 from bench.services import VALIDATE, Running
-from tests.support import go_service
+from maas_api.kube.objects import CONFIG_MAP, GROUP
+from tests.support import go_service, kubeapi
+from tests.support.kubeapi import KubeApi, kubeconfig
 
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]'}
 CONNECTIONS = 8
@@ -37,8 +40,25 @@ def run(*, quick: bool) -> None:
         url = f"sqlite:///{Path(folder) / 'keys.db'}"
         rows.append(("SQLite, 1 process x 2 workers", *_measure(url, 1, count)))
     print("\nRevocation: from its answer (of DELETE, or of the COMMIT) to the last time any worker accepted the key\n")
+    _print("revocations", rows)
+
+
+def leaving(*, quick: bool) -> None:
+    """The same of keys whose owners leave."""
+    with stores.postgres() as server:
+        count = 10 if quick else 200
+        rows = [("revoked, for comparison", *_measure(server.migrated(), 2, count))]
+        rows += [(what, *_by_leaving(server.migrated(), count, *how)) for what, *how in _LEAVING]
+    print(
+        "\nLeaving, PostgreSQL, 2 processes x 2 workers: from the API server's taking the change to the last time any "
+        "worker accepted a key of the owner\n"
+    )
+    _print("departures", rows)
+
+
+def _print(counted: str, rows: list[tuple[str, list[float]]]) -> None:
     table(
-        ("what", "revocations", "p50 ms", "p99 ms", "max ms", "accepted after 1 s"),
+        ("what", counted, "p50 ms", "p99 ms", "max ms", "accepted after 1 s"),
         [
             (
                 what,
@@ -80,13 +100,61 @@ def _executed(store: str, statement: str, key_id: str) -> float:
     return at
 
 
+Change = Callable[[KubeApi], object]
+_NAME = {"namespace": "maas-api", "name": "maas-directory"}
+
+
+def _group(api: KubeApi, *users: str) -> object:
+    return api.put(GROUP.plural, {"metadata": {"name": "bench"}, "users": [*_OTHERS, *users]})
+
+
+def _directory(api: KubeApi, *disabled: str) -> object:
+    text = json.dumps({"groups": {"bench": [*_OTHERS, "bench"]}, "disabled": list(disabled)})
+    return api.put(CONFIG_MAP.plural, {"metadata": _NAME, "data": {"directory.yaml": text}})
+
+
+_OTHERS = [f"user-{number}" for number in range(1000)]
+_LEAVING: tuple[tuple[str, str, Change, Change], ...] = (
+    ("the owner leaves the group (OpenShift)", "openshift", lambda api: _group(api, "bench"), _group),
+    ("the owner is disabled (ConfigMap)", "configmap", _directory, lambda api: _directory(api, "bench")),
+)
+"""What happens, LIVE_GROUPS, how the key's owner is there, how they are not."""
+
+
+def _by_leaving(store: str, count: int, live: str, enter: Change, leave: Change) -> tuple[list[float]]:
+    def leaves(_store: str, _owner: http.client.HTTPConnection, _key_id: str) -> float:
+        leave(api)
+        return time.monotonic()
+
+    api = KubeApi()
+    sys.setswitchinterval(0.0005)  # this process plays the API server too, beside the threads that ask
+    with kubeapi.running(api), tempfile.TemporaryDirectory() as folder:
+        enter(api)
+        off = dict.fromkeys(
+            ("SOURCE_LLMINFERENCESERVICES", "SOURCE_SUBSCRIPTIONS", "SOURCE_REGISTRY", "ADMIN_CHECK"), "off"
+        )
+        more = {"KUBERNETES": "on", "KUBECONFIG": str(kubeconfig(api, Path(folder))), "LIVE_GROUPS": live, **off}
+        return _measure(store, 2, count, leaves, before=lambda: enter(api), **more)
+
+
 def _measure(
-    store: str, processes: int, count: int, revoke: Revoke = _by_the_service, *, cut: bool = False
+    store: str,
+    processes: int,
+    count: int,
+    revoke: Revoke = _by_the_service,
+    *,
+    cut: bool = False,
+    before: Callable[[], object] = lambda: None,
+    **more: str,
 ) -> tuple[list[float]]:
     with ExitStack() as stack:
-        running = [stack.enter_context(services.maas(store, workers=2)) for _ in range(processes)]
+        running = [stack.enter_context(services.maas(store, workers=2, **more)) for _ in range(processes)]
+        found = []
         with _cutting(store, active=cut):
-            return ([_one(store, running, revoke, 8.0 if cut else 0.3) for _ in range(count)],)
+            for _ in range(count):
+                before()
+                found.append(_one(store, running, revoke, 8.0 if cut else 0.3))
+        return (found,)
 
 
 @contextmanager
@@ -133,9 +201,9 @@ def _one(store: str, running: list[Running], revoke: Revoke, watched: float) -> 
             content = answer.read()
             if answer.status == 200 and json.loads(content)["valid"]:
                 last_yes[number] = begun
-            if not warmed:
-                warmed = True
-                warm.wait()
+                if not warmed:
+                    warmed = True
+                    warm.wait()
             time.sleep(0.001)
 
     threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(clients))]

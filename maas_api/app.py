@@ -27,6 +27,8 @@ from maas_api.keys import assembly as keys
 from maas_api.kube import secrets
 from maas_api.kube import sources as kube_sources
 from maas_api.lifecycle import Background
+from maas_api.membership import assembly as membership
+from maas_api.membership.tokens import PresentTokens
 from maas_api.migrations import AtStart
 from maas_api.models import assembly as models
 from maas_api.models.calls import Calls
@@ -80,6 +82,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     sources = kube_sources.build(settings, os.environ)
     admins = identity.admins(settings, sources.client)
     signing_in = identity.tokens(settings, sources.client)
+    people = membership.build(settings, sources)
+    tokens = signing_in.source if people is None else PresentTokens(signing_in.source, people)
     known = subscriptions.build(settings, sources)
     opened = access.build(settings, sources.client, known.directory)
     store_url = database_url(settings, secrets.reader(settings, os.environ))
@@ -91,13 +95,13 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     minting = keys.build(settings, store_url, known.resolver, admins, unmatched)
     documents = models.last_good(minting.store.database)
     catalog = models.catalog(settings, sources, documents)
-    checking = validation.build(settings, store_url, minting.store, shared)
+    checking = validation.build(settings, store_url, minting.store, shared, people)
     prices = Prices(lambda: catalog.snapshot, settings.prices_file)
     metering = usage.build(settings, minting.store, admins, prices, checking.validation)
     calls = Calls(catalog, opened.access)
     judgement = Judgement(calls, opened.paths)
-    authorizer = Authorizer(checking.validation, signing_in.source, judgement, metering.spending)
-    callback = Callback(checking.validation.route, signing_in.source, checking.validation, judgement)
+    authorizer = Authorizer(checking.validation, tokens, judgement, metering.spending)
+    callback = Callback(checking.validation.route, tokens, checking.validation, judgement)
 
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
@@ -117,13 +121,16 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         catalog,
         lambda: [status for feed in sources.every_feed for status in catalog.status_of(feed)],
         admins,
-        signing_in.source,
+        tokens,
+        lambda name: people is not None and people.gone(name),
     )
     blueprints += page.build(settings, shown)
     if settings.tenants_endpoint:
         blueprints.append(tenants.blueprint(settings, sources.client))
     readiness.add("subscriptions", lambda: Check(known.directory.known, known.directory.report()))
     readiness.add("models", lambda: Check(*catalog.report()))
+    if people is not None:
+        readiness.add("groups", lambda: Check(*people.report()))
     if (issuers := signing_in.issuers) is not None:  # told, no condition: keys go on working without them
         readiness.add("issuers", lambda: Check(True, issuers()))
     background = [

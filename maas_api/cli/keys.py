@@ -11,9 +11,10 @@ import click
 
 from maas_api.cli.options import SectionedCommand, WholeSentences, settings_options
 from maas_api.cli.store import opened, plain
-from maas_api.config import KEYS, PLATFORM, STORE
+from maas_api.config import CALLERS, CATALOG, KEYS, PLATFORM, STORE, ConfigError
 
 if TYPE_CHECKING:
+    from maas_api.config import Settings
     from maas_api.keys.operator import Operator
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -29,14 +30,16 @@ def keys() -> None:
     """
 
 
-def _command(name: str) -> Callable[[_F], click.Command]:
-    """A subcommand with the store's options and ``--output``."""
+def _command(name: str, *more: str) -> Callable[[_F], click.Command]:
+    """A subcommand with the options of the store, of ``more`` sections, and ``--output``."""
 
     def decorate(function: _F) -> click.Command:
         output = click.option(
             "--output", type=click.Choice(["table", "json"]), default="table", help="For people, or for scripts."
         )
-        return keys.command(name, cls=SectionedCommand)(settings_options(STORE, PLATFORM, KEYS)(output(function)))
+        return keys.command(name, cls=SectionedCommand)(
+            settings_options(STORE, PLATFORM, KEYS, *more)(output(function))
+        )
 
     return decorate
 
@@ -130,6 +133,44 @@ def revoke(output: str, key_id: str, **values: Any) -> None:
                 raise fault from None
             click.echo(f"nothing to revoke: the key is {status} already", err=True)
         _print_record(as_json(record, operator.now()), output)
+
+
+@_command("bulk-revoke", CALLERS, CATALOG)
+@click.option("--user", default="", help="The keys of this user.")
+@click.option("--subscription", "of_subscription", default="", help="The keys bound to this subscription.")
+@click.option(
+    "--not-in-directory",
+    is_flag=True,
+    help="The keys of everybody who is in no group of --live-groups, or disabled there. Not of service accounts.",
+)
+@click.option("--dry-run", is_flag=True, help="Say which keys it would be, and revoke none.")
+def bulk_revoke(
+    output: str, user: str, of_subscription: str, *, not_in_directory: bool, dry_run: bool, **values: Any
+) -> None:
+    """Revoke a user's keys, a subscription's, or those of everybody who has left."""
+    if not_in_directory == bool(user or of_subscription):
+        raise click.UsageError("say whose keys: --user, --subscription or both of them, or --not-in-directory")
+    with _operator(values) as (operator, settings):
+        users = _gone(operator, settings) if not_in_directory else [user]
+        done = {name: operator.bulk_revoke(name, of_subscription, dry_run=dry_run).keys for name in users}
+        total = sum(done.values())
+        if output == "json":
+            found = {"dryRun": dry_run, "keys": total, "users": done if not_in_directory else None}
+            click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+            return
+        for name, count in done.items():
+            click.echo(f"{count:>6}  {plain(name or of_subscription)}")
+        click.echo(f"{total:>6}  {'would be revoked, nothing is changed' if dry_run else 'revoked'}")
+
+
+def _gone(operator: Operator, settings: Settings) -> list[str]:
+    """The owners of active keys whom the directory does not have, or has disabled."""
+    from maas_api.membership.assembly import read_once
+
+    roster = read_once(settings)
+    if not any(roster.groups.values()):
+        raise ConfigError("--not-in-directory: the directory has nobody in it, so everybody's keys would be revoked")
+    return operator.owners(lambda name: name in roster.disabled or not roster.listed(name))
 
 
 @_command("rotate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from typing import Any
 
 from maas_api.config import Settings
@@ -10,9 +11,10 @@ from maas_api.identity.admin import StaticAdmins
 from maas_api.identity.headers import Identity
 from maas_api.keys.assembly import key_service
 from maas_api.keys.audit import Audit, AuditLog
-from maas_api.keys.fleet import KeyFleet
+from maas_api.keys.fleet import BulkRevocation, KeyFleet
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import Minted, RotatedKey
+from maas_api.keys.statements import bulk
 from maas_api.keys.statements.store import KeyStore
 from maas_api.observability.logs import user_hash
 
@@ -28,6 +30,7 @@ class Operator:
         audit = _OnBehalf(AuditLog(settings.tenant_name, lambda who: who if who == name else user_hash(who)), name)
         self._keys = key_service(settings, store, _AsGiven(), admins, audit)
         self._fleet = KeyFleet(store, admins, audit)
+        self._store = store
         self.now = store.now
 
     def create(self, owner: Identity, asked: dict[str, Any]) -> Minted:
@@ -45,6 +48,15 @@ class Operator:
     def revoke(self, key_id: str) -> KeyRecord:
         """End a key; every worker hears of it."""
         return self._keys.revoke(self._self, key_id)
+
+    def bulk_revoke(self, username: str, subscription: str, *, dry_run: bool) -> BulkRevocation:
+        """End a user's keys, a subscription's, or a user's in a subscription ("": any); or count them."""
+        asked = {"username": username, "subscription": subscription, "dryRun": dry_run}
+        return self._fleet.bulk_revoke(self._self, asked)
+
+    def owners(self, which: Callable[[str], bool]) -> list[str]:
+        """Those owners of active keys of whom this is true, by name."""
+        return [name for name in bulk.owners_of_active(self._store) if which(name)]
 
     def rotate(self, key_id: str, grace_seconds: int) -> RotatedKey:
         """A new secret for anyone's key. Over HTTP only the owner may; whoever holds the database could anyway."""

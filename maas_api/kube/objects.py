@@ -45,6 +45,7 @@ MAAS_MODEL_REF = Kind("maas.opendatahub.io", ("v1alpha1",), "maasmodelrefs", "Ma
 MAAS_SUBSCRIPTION = Kind("maas.opendatahub.io", ("v1alpha1",), "maassubscriptions", "MaaSSubscription")
 MAAS_AUTH_POLICY = Kind("maas.opendatahub.io", ("v1alpha1",), "maasauthpolicies", "MaaSAuthPolicy")
 CONFIG_MAP = Kind("", ("v1",), "configmaps", "ConfigMap")
+GROUP = Kind("user.openshift.io", ("v1",), "groups", "Group")
 
 KINDS = (
     LLM_INFERENCE_SERVICE,
@@ -54,6 +55,7 @@ KINDS = (
     MAAS_SUBSCRIPTION,
     MAAS_AUTH_POLICY,
     CONFIG_MAP,
+    GROUP,
 )
 """Every kind this service can read."""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from maas_api.config import Settings
 from maas_api.kube.objects import (
     CONFIG_MAP,
+    GROUP,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     LLM_INFERENCE_SERVICE,
@@ -58,6 +59,11 @@ def _needed(settings: Settings) -> Iterator[Permission]:
         place = settings.maas_subscription_namespace
         yield _watched(MAAS_SUBSCRIPTION, "which subscription a key is bound to", place)
         yield _watched(MAAS_AUTH_POLICY, "which models a subscription's owner may use", place)
+    if settings.live_groups == "openshift":
+        yield _watched(GROUP, "which groups a key's owner is in now")
+    if settings.live_groups == "configmap":
+        reason = "which groups a key's owner is in now"
+        yield _watched(CONFIG_MAP, reason, settings.namespace, settings.live_groups_configmap)
     if settings.admin_check != "off" or settings.namespace_access_check or settings.tenants_endpoint:
         reason = "who is an admin, and who may see a namespace's models or the tenant"
         yield Permission("authorization.k8s.io", "subjectaccessreviews", ("create",), None, None, reason)

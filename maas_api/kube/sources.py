@@ -11,6 +11,7 @@ from maas_api.kube.client import Client, KubeError, connect, in_cluster
 from maas_api.kube.files import FolderSource
 from maas_api.kube.objects import (
     CONFIG_MAP,
+    GROUP,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     LLM_INFERENCE_SERVICE,
@@ -90,6 +91,11 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
         # Never optional: without them nothing is known about who may use what.
         found.append(Wanted(MAAS_SUBSCRIPTION, required, namespace=place))
         found.append(Wanted(MAAS_AUTH_POLICY, required, namespace=place))
+    # Required: a cluster without the kind must not look like one in which nobody is in any group.
+    if settings.live_groups == "openshift":
+        found.append(Wanted(GROUP, required=True))
+    if settings.live_groups == "configmap":
+        found.append(Wanted(CONFIG_MAP, namespace=settings.namespace, name=settings.live_groups_configmap))
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ from maas_api.keys.service import KeyService
 from maas_api.kube.objects import FeedStatus
 from maas_api.models.calls import Calls
 from maas_api.models.catalog import Catalog
-from maas_api.page.sessions import Sessions
+from maas_api.page.sessions import Sessions, nobody
 from maas_api.page.statements import PageStore
 from maas_api.page.views import admin, entrance, keys, models, usage
 from maas_api.page.views.reports import Reports
@@ -48,6 +48,7 @@ class Parts:
     statuses: Callable[[], Sequence[FeedStatus]]
     admins: AdminCheck
     tokens: TokenSource
+    gone: Callable[[str], bool] = nobody
 
 
 def build(settings: Settings, parts: Parts) -> tuple[Blueprint, ...]:
@@ -55,7 +56,7 @@ def build(settings: Settings, parts: Parts) -> tuple[Blueprint, ...]:
     if settings.page_mode == "off":
         return ()
     now = parts.keys.now
-    made = sessions(settings, parts.database, parts.tokens, now)
+    made = sessions(settings, parts.database, parts.tokens, now, parts.gone)
     local = settings.page_mode == "local"
     door: Door = LocalDoor(made) if local else GatewayDoor(made, now)
     shell = Shell(door, parts.admins, now)
@@ -89,10 +90,17 @@ def build(settings: Settings, parts: Parts) -> tuple[Blueprint, ...]:
     return (shell.views,)
 
 
-def sessions(settings: Settings, database: Database, tokens: TokenSource, now: Callable[[], Any]) -> Sessions:
-    """The sessions of this installation. One that a token of the file began lasts no longer than that token."""
+def sessions(
+    settings: Settings,
+    database: Database,
+    tokens: TokenSource,
+    now: Callable[[], Any],
+    gone: Callable[[str], bool] = nobody,
+) -> Sessions:
+    """The sessions of this installation, which end when their users are ``gone``. One that a token of the file began
+    lasts no longer than that token."""
     holder = None
     if settings.tokens_file is not None and not (settings.token_review or settings.oidc):
         holder = StaticTokens.from_file(settings.tokens_file).holder
     store = PageStore(database, settings.tenant_name)
-    return Sessions(store, tokens, timedelta(seconds=settings.page_session_seconds), now, holder)
+    return Sessions(store, tokens, timedelta(seconds=settings.page_session_seconds), now, holder, gone)

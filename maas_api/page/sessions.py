@@ -40,6 +40,11 @@ Holder = Callable[[str], Identity | None]
 """Who holds the token with this SHA-256 today, None for nobody."""
 
 
+def nobody(_username: str) -> bool:
+    """Nobody has left, as far as anyone knows."""
+    return False
+
+
 class Sessions:
     """Begins, finds and ends sessions. Methods raise sqlalchemy.exc.SQLAlchemyError where the store is silent."""
 
@@ -50,13 +55,16 @@ class Sessions:
         lifetime: timedelta,
         now: Callable[[], datetime],
         holder: Holder | None = None,
+        gone: Callable[[str], bool] = nobody,
     ) -> None:
-        """``holder``: where it is given, a session ends with the token that began it, and its groups are today's."""
+        """``gone``: whether a user has left, or is disabled. ``holder``: where it is given, a session ends with the
+        token that began it, and its groups are today's."""
         self._store = store
         self._tokens = tokens
         self._lifetime = lifetime
         self._now = now
         self._holder = holder
+        self._gone = gone
 
     @cached_property
     def signer(self) -> Signer:
@@ -95,7 +103,7 @@ class Sessions:
         if number is None or held is None:
             return None
         who = held.who if self._holder is None else self._holder(held.credential)
-        return None if who is None else Session(number, who)
+        return None if who is None or self._gone(who.username) else Session(number, who)
 
     def end(self, session: Session) -> None:
         """End it."""

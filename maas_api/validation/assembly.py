@@ -17,6 +17,7 @@ from maas_api.validation.cache import VerdictCache
 from maas_api.validation.changes import Changes, PostgresChanges, SqliteChanges
 from maas_api.validation.ledger import KeyLedger
 from maas_api.validation.lookup import Lookup
+from maas_api.validation.owners import Owners, Rosters
 from maas_api.validation.reader import KeyReader
 from maas_api.validation.siblings import Siblings
 from maas_api.validation.trust import Trust
@@ -34,10 +35,13 @@ class Assembled:
     background: Sequence[Background]
 
 
-def build(settings: Settings, url: str, store: KeyStore, shared: Path | None = None) -> Assembled:
+def build(
+    settings: Settings, url: str, store: KeyStore, shared: Path | None = None, rosters: Rosters | None = None
+) -> Assembled:
     """Validation over the keys of a store, told of each change that ``store`` makes. ``url`` is the store's.
 
     ``shared`` is a private folder of this instance's workers, by which they tell each other; None where there is one.
+    ``rosters`` says which groups the keys' owners are in; None where keys keep those they were minted with.
 
     Connects to nothing until started or used.
     """
@@ -66,6 +70,7 @@ def build(settings: Settings, url: str, store: KeyStore, shared: Path | None = N
             grace=settings.validation_grace_seconds,
         ),
         unwritten,
+        None if rosters is None else Owners(rosters, max(settings.validation_cache_size, 1)),
         deadline=deadline,
     )
     return Assembled(validation, (bookkeeping, unwritten, siblings, validation))

@@ -16,6 +16,7 @@ from maas_api.observability import metrics
 from maas_api.validation.cache import Remembered, VerdictCache
 from maas_api.validation.changes import Changes
 from maas_api.validation.lookup import Lookup
+from maas_api.validation.owners import Owners
 from maas_api.validation.trust import DENIED_SECONDS, Trust
 from maas_api.validation.verdict import BAD_FORMAT, REVOKED_OR_EXPIRED, Verdict
 from maas_api.wire import JSON, Pending, Promise, Reply, Request
@@ -69,18 +70,20 @@ class Validation:
         notes: Notes,
         trust: Trust,
         refused: Refused = _NOBODY,
+        owners: Owners | None = None,
         *,
         deadline: float,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """``deadline`` is seconds."""
+        """``deadline`` is seconds. ``owners``: None where keys keep the groups they were minted with."""
         self._cache = cache
         self._lookup = lookup
         self._feed = feed
         self._notes = notes
         self._trust = trust
         self._refused = refused
+        self._owners = owners
         self._clock = clock
         self._wall = wall
         self.deadline = deadline
@@ -97,6 +100,10 @@ class Validation:
 
     def check(self, raw_key: str) -> Verdict | Future[Verdict]:
         """The verdict, or a future of it where the store must be asked. The future raises Unavailable."""
+        if self._nobody_known():
+            unknown: Future[Verdict] = Future()
+            unknown.set_exception(Unavailable())
+            return unknown
         key_hash = hash_key(raw_key)
         known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
@@ -117,6 +124,8 @@ class Validation:
         raw_key = key_in(request.body)
         if not raw_key:
             return _KEY_REQUIRED
+        if self._nobody_known():
+            return UNAVAILABLE
         key_hash = hash_key(raw_key)
         known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
@@ -129,6 +138,13 @@ class Validation:
             self._ask(key_hash or "", answer)
 
         return Pending(Promise(begin), self.deadline, UNAVAILABLE)
+
+    def _nobody_known(self) -> bool:
+        """Whether nothing is known of the keys' owners yet: one may be disabled, so nobody is answered for."""
+        if self._owners is None or self._owners.known:
+            return False
+        _ERROR.inc()
+        return True
 
     def _malformed(self) -> Verdict:
         _MALFORMED.inc()
@@ -186,6 +202,8 @@ class Validation:
         """Take note of an answer that is about to be given."""
         if verdict.key_id in self._refused.keys:
             verdict = REVOKED_OR_EXPIRED
+        if self._owners is not None:
+            verdict = self._owners.now(verdict)
         if verdict.key_id:
             self._notes.used(verdict.key_id)
         (_VALID if verdict.valid else _INVALID).inc()

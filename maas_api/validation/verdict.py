@@ -77,6 +77,21 @@ def accepted(
     return Verdict(True, "", *who, body, long, budgets)
 
 
+def with_groups(verdict: Verdict, groups: tuple[str, ...]) -> Verdict:
+    """A yes for the same key, whose owner is in other groups now than when it was minted."""
+    return accepted(
+        key_id=verdict.key_id,
+        key_name=verdict.key_name,
+        username=verdict.username,
+        groups=groups,
+        subscription=verdict.subscription,
+        tenant=verdict.tenant,
+        models=verdict.models,
+        expires_at=verdict.expires_at,
+        budgets=verdict.budgets,
+    )
+
+
 def no_subscription(key_id: str) -> Verdict:
     """The key exists and is active, but nothing says what it may use."""
     return refused("key has no subscription bound", key_id)
@@ -104,3 +119,4 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
 BAD_FORMAT = refused("invalid key format")
 NOT_FOUND = refused("key not found")
 REVOKED_OR_EXPIRED = refused("key revoked or expired")
+OWNER_GONE = refused("key owner has left or is disabled")

@@ -27,6 +27,13 @@ def count_active(store: KeyStore, *, username: str | None, subscription: str | N
         return connection.execute(sa.select(sa.func.count()).select_from(api_keys).where(*conditions)).scalar_one()
 
 
+def owners_of_active(store: KeyStore) -> list[str]:
+    """Whoever has an unexpired active key."""
+    owners = sa.select(api_keys.c.username).distinct().where(*_active(store, None, None)).order_by(api_keys.c.username)
+    with store.database.reading() as connection:
+        return list(connection.execute(owners).scalars())
+
+
 def revoke_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
     """Revoke the unexpired active keys of a user, of a subscription, or of a user in a subscription."""
     return _revoke(store, *_active(store, username, subscription))

@@ -182,6 +182,20 @@ def test_a_session_ends_with_the_token_that_began_it_and_its_groups_are_today_s(
     assert sessions.find(cookie) is None
 
 
+def test_a_session_of_somebody_who_has_left_is_over_and_stands_again_when_they_are_back(site: Site) -> None:
+    gone: set[str] = set()
+    now, store = datetime.now(UTC), PageStore(site.database, TENANT)
+    sessions = Sessions(store, _Nobody(), timedelta(hours=1), lambda: now, None, gone.__contains__)
+    made = sessions.by_link(sessions.link(Identity("carol", ("admins",)), "digest"))
+    assert made is not None
+    cookie = sessions.cookie(made)
+    assert sessions.find(cookie) is not None
+    gone.add("carol")
+    assert sessions.find(cookie) is None
+    gone.clear()
+    assert sessions.find(cookie) is not None
+
+
 class _Nobody:
     """No token is anybody's."""
 

@@ -94,6 +94,7 @@ def test_with_every_source_on_the_listed_permissions_are_the_ones_used(tmp_path:
         "source_maasmodelrefs": "auto",
         "namespace_access_check": "true",
         "token_review": "true",
+        "live_groups": "openshift",
         "tenants_endpoint": "true",
         "database_secret": "maas-db-config",
         "sqlite_path": str(tmp_path / "keys.db"),

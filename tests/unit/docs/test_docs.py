@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from maas_api.cli import main
 from maas_api.config import Settings
 from maas_api.edge.secret import secrets_in
+from maas_api.membership import sources as people
 from maas_api.models.sources import registry
 from maas_api.providers import PATH_ROOT, entry_for
 from tests.support import contract
@@ -219,7 +220,9 @@ MANIFESTS = [
 @pytest.mark.parametrize("manifest", [manifest for _, manifest in MANIFESTS], ids=[place for place, _ in MANIFESTS])
 def test_every_manifest_in_the_text_is_what_an_api_server_takes(manifest: dict[str, Any]) -> None:
     assert complaints(manifest) == []
-    if manifest["kind"] == "ConfigMap":
+    if people.ENTRY in manifest.get("data", {}):
+        assert people.people(manifest).groups
+    elif manifest["kind"] == "ConfigMap":
         mapped = registry.to_entries(manifest)
         assert mapped.entries
         assert mapped.problems == ()

@@ -238,7 +238,13 @@ def test_in_another_namespace_the_gateway_asks_the_service_that_is_there(tmp_pat
     assert {who["namespace"] for item in items for who in item.get("subjects", ())} == {"elsewhere"}
 
 
-SWITCHES = {"inferenceservices": "source_inferenceservices", "maasmodelrefs": "source_maasmodelrefs"}
+SWITCHES = {
+    "inferenceservices": ("source_inferenceservices", "auto", "inferenceservices"),
+    "maasmodelrefs": ("source_maasmodelrefs", "auto", "maasmodelrefs"),
+    "live-groups-openshift": ("live_groups", "openshift", "groups"),
+    "live-groups-configmap": ("live_groups", "configmap", "configmaps"),
+}
+"""Component -> option, its value, what may be read for it."""
 
 
 @pytest.mark.parametrize("component", SWITCHES)
@@ -255,14 +261,15 @@ def test_a_switch_comes_with_the_right_that_it_needs(component: str, tmp_path: P
     items = list(yaml.safe_load_all(built))
     assert [complaint for item in items for complaint in complaints(item)] == []
     chosen = config.load({}, environment(find(items, "Deployment", "maas-api"), tmp_path))
-    assert getattr(chosen, SWITCHES[component]) == "auto"
+    switch, value, resource = SWITCHES[component]
+    assert getattr(chosen, switch) == value
     used = {
         (right.group, right.resource, verb, right.namespace, right.name)
         for right in permissions.needed(chosen)
         for verb in right.verbs
     }
     assert granted(items) == used
-    assert any(right[1] == component for right in used)
+    assert any(right[1] == resource for right in used)
 
 
 def test_the_reader_finds_no_two_objects_of_one_name() -> None:

@@ -1,0 +1,1 @@
+"""Who is in which group now, and who has left: keys follow their owners."""

@@ -1,0 +1,64 @@
+"""Everybody's groups as one source knows them, and what a key's owner is in now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+"""Begins the names of a cluster's own accounts: no directory of people has them, so none says that they left."""
+
+
+class Roster:
+    """One state, never changed. ``groups``: each group's members. ``disabled``: who has no valid key, whatever else is
+    known. ``managed``: groups that the source decided at some time; one that is gone from it has no members.
+    ``patterns``: the same by name, or by a prefix that ends in ``*``. ``all_listed``: whether whoever is in none of
+    the groups has left."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, frozenset[str]],
+        disabled: frozenset[str] = frozenset(),
+        *,
+        managed: frozenset[str] = frozenset(),
+        patterns: tuple[str, ...] = (),
+        all_listed: bool = False,
+    ) -> None:
+        self.groups = groups
+        self.disabled = disabled
+        self.managed = managed | groups.keys()
+        self._exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
+        self._prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+        self._all_listed = all_listed
+        self._of: dict[str, set[str]] = {}
+        for group, members in groups.items():
+            for name in members:
+                self._of.setdefault(name, set()).add(group)
+
+    def manages(self, group: str) -> bool:
+        """Whether the source alone says who is in a group."""
+        return group in self.managed or group in self._exact or group.startswith(self._prefixes or ("\0",))
+
+    def of(self, name: str) -> Iterable[str]:
+        """The groups that somebody is in by this source."""
+        return self._of.get(name, ())
+
+    def gone(self, name: str) -> bool:
+        """Whether somebody has no valid key, in whatever group they were when it was minted."""
+        return name in self.disabled or (self._all_listed and not self.listed(name))
+
+    def listed(self, name: str) -> bool:
+        """Whether the source knows somebody, or cannot be expected to."""
+        return name in self._of or name.startswith(SERVICE_ACCOUNT)
+
+    def now(self, name: str, minted: tuple[str, ...]) -> tuple[str, ...]:
+        """The groups of a key's owner: of those it was minted with, the ones that nobody manages and those they are
+        still in, then those they have joined. Empty: there is no valid key; they have left, or are in no group at
+        all."""
+        if self.gone(name):
+            return ()
+        mine = self._of.get(name, ())
+        kept = tuple(group for group in minted if group in mine or not self.manages(group))
+        if not mine or not (joined := [group for group in mine if group not in kept]):
+            return kept
+        return (*kept, *sorted(joined))
