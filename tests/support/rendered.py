@@ -104,6 +104,8 @@ class Counted(NamedTuple):
 
     metering: str
     collector: tuple[str, int]
+    rate_limits: tuple[str, int] | None = None
+    """Where the rate limit service listens."""
 
 
 def applied(
@@ -118,6 +120,7 @@ def applied(
         cache=None if mode == "istio" else "off",
         one_url=not literal,
         metering=metering,
+        rate_limit_service=("ratelimit.limits.svc", 8081) if counted and counted.rate_limits else None,
     )
     targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]
     text = manifests.to_yaml(manifests.render(options, targets, site.provider_keys if literal else {}))
@@ -151,6 +154,8 @@ def applied(
     connect[f"{MODEL}.llm.internal"] = ("127.0.0.1", site.model.port)
     if counted:
         connect["maas-usage-collector.opendatahub.svc.cluster.local"] = counted.collector
+        if counted.rate_limits:
+            connect["ratelimit.limits.svc"] = counted.rate_limits
     outside = mesh.Mesh(connect, authorizer, file, (str(service.hostname), int(service.port or 0)), logs)
 
     def write(admin_socket: Path) -> Path:

@@ -19,6 +19,7 @@ import yaml
 
 from maas_api.access import opened
 from maas_api.access.opened import OpenedPath
+from maas_api.cli.gateway import rates
 from maas_api.gateway.manifests.options import OidcIssuer, OptionError, Options, SecretKey, Target, TokenLimit
 from maas_api.models.sources import registry
 from maas_api.providers import provider
@@ -52,6 +53,7 @@ def options(values: Mapping[str, Any]) -> Options:
         metering=values["metering"],
         usage_secret=_secret(values, "usage_secret"),
         collector_image=values["collector_image"],
+        rate_limit_service=rates.service(values["rate_limit_service"]),
         one_url=values["one_url"],
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_api.cli.gateway import inputs
+from maas_api.cli.gateway import inputs, rates
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
     USUAL_CACHE,
@@ -155,6 +155,25 @@ _HEADER = """Written by maas-api gateway render. Edit the registry or the option
 )
 @click.option("--collector-image", default=_DEFAULTS.collector_image, show_default=True, help="Image of the collector.")
 @click.option(
+    "--rate-limit-service",
+    default="",
+    metavar="HOST:PORT",
+    help="Have rates of under an hour kept by this service (envoyproxy/ratelimit, or one that adds as it does); needs "
+    "--metering.",
+)
+@click.option(
+    "--rate-limit",
+    "rates",
+    multiple=True,
+    metavar="RATE",
+    help="'60 requests/1m' or '100000 tokens/1m' for each user of each model. May be given again.",
+)
+@click.option(
+    "--subscriptions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Manifests of MaaSSubscriptions (and MaaSModelRefs): their limits of under an hour are rendered, too.",
+)
+@click.option(
     "--open-path",
     "open_paths",
     multiple=True,
@@ -199,9 +218,10 @@ def render(**values: Any) -> None:
         options = inputs.options(values)
         targets = inputs.targets(values)
         keys = inputs.keys(values["key_files"])
+        limits = rates.rates(values)
         from maas_api.gateway import manifests
 
-        rendered = manifests.render(options, targets, keys)
+        rendered = manifests.render(options, targets, keys, limits)
     except (OptionError, ValueError) as fault:
         inputs.refuse(fault)
     for opened in options.open_paths:

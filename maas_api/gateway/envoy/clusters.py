@@ -16,6 +16,9 @@ MAAS_API = "maas-api"
 AUTHORITY = "maas-api-authority"
 """The same service as ``maas-api``, asked by the gateway itself: only these requests carry the shared secret."""
 
+RATE_LIMITS = "rate-limit-service"
+"""Who counts rates of under an hour."""
+
 CONNECT_TIMEOUT = "5s"
 PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 """The name of a cluster's HTTP options, and of their message."""
@@ -54,6 +57,7 @@ def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
         _cluster(AUTHORITY, plan.maas_api, authority),
         *(_cluster(model_cluster(model), model.upstream, [_clean(), hide_keys()]) for model in plan.models),
         *(item for route in plan.providers for item in _provider(route, folder)),
+        *([] if plan.rate_limit_service is None else [grpc_cluster(RATE_LIMITS, *plan.rate_limit_service)]),
     ]
 
 
@@ -169,6 +173,20 @@ def protocol_options(version: Json, filters: list[Json]) -> Json:
         )
         protocol["http_filters"] = [*filters, codec]
     return protocol
+
+
+def grpc_cluster(name: str, host: str, port: int) -> Json:
+    """A cluster of a service that is asked by gRPC, without TLS."""
+    endpoint = {"endpoint": {"address": socket_address(host, port)}}
+    return {
+        "name": name,
+        "type": "STATIC" if is_ip(host) else "STRICT_DNS",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            PROTOCOL_OPTIONS: typed(PROTOCOL_OPTIONS, explicit_http_config={"http2_protocol_options": {}})
+        },
+    }
 
 
 def _tls(tls: Tls) -> Json:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maas_api.access import named
 from maas_api.gateway import quota
-from maas_api.gateway.envoy import clusters, metering, repeater, routes
+from maas_api.gateway.envoy import clusters, metering, ratelimit, repeater, routes
 from maas_api.gateway.envoy.cors import cors_filter
 from maas_api.gateway.envoy.model_name import body_reader
 from maas_api.gateway.envoy.plan import Plan
@@ -75,13 +75,14 @@ def _http_connection_manager(plan: Plan, folder: Path, *, repeats: bool) -> Json
         request_headers_timeout="10s",
         upgrade_configs=[{"upgrade_type": "websocket"}],  # so that a route can say 426; without it Envoy says 403
         stream_idle_timeout="600s",
-        local_reply_config=_local_replies(),
+        local_reply_config=_local_replies(plan),
         access_log=[_access_log(), *([_usage_log(plan, repeats=repeats)] if plan.internal_secret else [])],
         http_filters=[
             _remember_for_the_log(),
             *([cors_filter()] if plan.cors_origins else []),
             body_reader(),
             _ext_authz(plan),
+            *([] if plan.rate_limit_service is None else [ratelimit.rate_limiter()]),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
             metering.usage_reader(),
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
@@ -178,7 +179,7 @@ def _exactly(names: Sequence[str]) -> Json:
     return {"patterns": [{"exact": name} for name in names]}
 
 
-def _local_replies() -> Json:
+def _local_replies(plan: Plan) -> Json:
     """Envoy's own answers in the shape both SDKs read. An answer of the authorizer passes as it is.
 
     The flag UAEX marks both a refusal and an authorizer that could not be asked; the latter (or one that answers 5xx,
@@ -189,6 +190,7 @@ def _local_replies() -> Json:
     broken: Json = {"response_flag_filter": {}}  # any flag
     return {
         "mappers": [
+            *([] if plan.rate_limit_service is None else [ratelimit.refusal()]),
             {
                 "filter": {"and_filter": {"filters": [refused, _status(503)]}},
                 "body_format_override": _error("server_error", "The key could not be checked now; try again", "auth"),

@@ -150,6 +150,8 @@ class Plan:
     max_heap_bytes: int = 1024 * 1024 * 1024
     """The gateway's memory: near it, requests that hold the most are reset and no new ones are taken."""
 
+    rate_limit_service: Address | None = None
+    """Who is asked about rates of under an hour (:mod:`.ratelimit`); None: nobody."""
     cors_origins: tuple[str, ...] = ()
     """Origins (``https://chat.example``) whose pages may call from a browser; ``*`` for any."""
 

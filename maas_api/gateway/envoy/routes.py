@@ -7,8 +7,10 @@ from typing import Any
 
 from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.cors import cors_policy
+from maas_api.gateway.envoy.metering import AUTHZ
 from maas_api.gateway.envoy.model_name import unread
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Upstream
+from maas_api.gateway.envoy.ratelimit import rate_limits
 from maas_api.gateway.envoy.xds import Json, extension, typed
 from maas_api.gateway.paths import API_PATHS, PREFIXED_API
 
@@ -44,8 +46,9 @@ def route_configuration(plan: Plan) -> Json:
         _nothing(),
     ]
     host: Json = {"name": ROUTES, "domains": ["*"], "routes": routes}
-    if allowed := cors_policy(plan.cors_origins):
-        host["typed_per_filter_config"] = allowed
+    limited = {} if plan.rate_limit_service is None else rate_limits(AUTHZ)
+    if filters := {**cors_policy(plan.cors_origins), **limited}:
+        host["typed_per_filter_config"] = filters
     return {"name": ROUTES, "virtual_hosts": [host]}
 
 

@@ -19,6 +19,7 @@ from maas_api.gateway.manifests.istio import (
     mesh_values,
     provider_key,
 )
+from maas_api.gateway.manifests.limits import Rate, rate_limited
 from maas_api.gateway.manifests.oneurl import one_url
 from maas_api.gateway.manifests.options import (
     CACHE_SECONDS,
@@ -61,11 +62,17 @@ __all__ = [
 ]
 
 
-def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] | None = None) -> list[Manifest]:
+def render(
+    options: Options,
+    targets: Sequence[Target],
+    keys: Mapping[str, str] | None = None,
+    rates: Sequence[Rate] = (),
+) -> list[Manifest]:
     """The resources of every target, providers by name, each in the order in which they depend on each other.
 
     ``keys`` are the providers' own (name -> key); they belong to ``provider_keys="literal"`` and to nothing else.
-    Raises OptionError where the two do not fit, for a provider named twice, and for a limit without effect.
+    ``rates`` are what the rate limit service shall keep. Raises OptionError where these do not fit, for a provider
+    named twice, and for a limit without effect.
     """
     keys = keys or {}
     names = sorted(target.provider.name for target in targets)
@@ -82,7 +89,7 @@ def render(options: Options, targets: Sequence[Target], keys: Mapping[str, str] 
         raise OptionError(f"open-path: {unknown[0]!r} is of a provider that is not rendered here")
     ordered = sorted(targets, key=lambda target: target.provider.name)
     shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
-    shared += metered(options)
+    shared += metered(options) + rate_limited(options, rates)
     if options.one_url:
         shared += one_url(options, ordered)
     return shared + [item for target in ordered for item in _of(options, target, keys.get(target.provider.name))]

@@ -104,6 +104,9 @@ class Options:
     """The Secret beside maas-api whose value the collector shows to it."""
     collector_image: str = COLLECTOR_IMAGE
 
+    rate_limit_service: tuple[str, int] | None = None
+    """Host and port of who counts rates of under an hour (:mod:`.limits`); needs metering."""
+
     one_url: bool = False
     """Whether every model is called at the gateway's root, too."""
 

@@ -19,7 +19,7 @@ import json
 from typing import Final
 
 from maas_api.gateway.envoy import metering
-from maas_api.gateway.envoy.clusters import CONNECT_TIMEOUT, PROTOCOL_OPTIONS, socket_address
+from maas_api.gateway.envoy.clusters import grpc_cluster
 from maas_api.gateway.envoy.xds import Json, typed
 from maas_api.gateway.manifests.collector import NAME, OTLP_PORT, beside, collector, collector_host
 from maas_api.gateway.manifests.options import Options
@@ -27,7 +27,7 @@ from maas_api.gateway.manifests.resources import Manifest, on_gateway, resource
 from maas_api.gateway.quota import SAID
 from maas_api.usage import record
 
-__all__ = ["CALLER", "PROVIDER", "attributes", "beside", "grpc_cluster", "metered", "usage_provider"]
+__all__ = ["CALLER", "PROVIDER", "attributes", "beside", "metered", "patch", "usage_provider"]
 
 CALLER: Final = "maas.caller"
 """The namespace of the metadata in which the gateway keeps whose call it is."""
@@ -36,7 +36,7 @@ PROVIDER: Final = "maas-usage"
 _PATH: Final = "path"
 _BEHIND: Final = 9
 """Priority of the EnvoyFilter: behind every policy, before what sends a call at the root elsewhere."""
-_MANAGER: Final = "envoy.filters.network.http_connection_manager"
+MANAGER: Final = "envoy.filters.network.http_connection_manager"
 _LOG_NAME: Final = "maas_usage"
 
 _TAKE_OFF: Final = """
@@ -61,7 +61,7 @@ def metered(options: Options) -> list[Manifest]:
     """The gateway's part and the collector; nothing where nothing is to be metered."""
     if options.metering == "off":
         return []
-    reading = [_patch("HTTP_FILTER", "INSERT_BEFORE", _reader(), {"subFilter": {"name": "envoy.filters.http.router"}})]
+    reading = [patch("HTTP_FILTER", "INSERT_BEFORE", _reader(), {"subFilter": {"name": "envoy.filters.http.router"}})]
     if options.metering == "filter":
         return [*collector(options), _filter(options, [*reading, *_log(options)])]
     return [*collector(options), _filter(options, reading), _telemetry(options)]
@@ -101,6 +101,7 @@ def _log(options: Options) -> list[Json]:
     manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", access_log=[log]
     )
+    # Found by DNS: the mesh may not tell this gateway of that Service.
     cluster = grpc_cluster(NAME, collector_host(options), OTLP_PORT)
     return [
         {
@@ -108,26 +109,13 @@ def _log(options: Options) -> list[Json]:
             "match": {"context": "GATEWAY"},
             "patch": {"operation": "ADD", "value": cluster},
         },
-        _patch("NETWORK_FILTER", "MERGE", {"typed_config": manager}, {}),
+        patch("NETWORK_FILTER", "MERGE", {"typed_config": manager}, {}),
     ]
 
 
-def grpc_cluster(name: str, host: str, port: int) -> Json:
-    """A cluster of the gateway's own, found by DNS: the mesh may not tell this gateway of that Service."""
-    endpoint = {"endpoint": {"address": socket_address(host, port)}}
-    return {
-        "name": name,
-        "type": "STRICT_DNS",
-        "connect_timeout": CONNECT_TIMEOUT,
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        "typed_extension_protocol_options": {
-            PROTOCOL_OPTIONS: typed(PROTOCOL_OPTIONS, explicit_http_config={"http2_protocol_options": {}})
-        },
-    }
-
-
-def _patch(place: str, operation: str, value: Json, more: Json) -> Json:
-    chain = {"filter": {"name": _MANAGER, **more}}
+def patch(place: str, operation: str, value: Json, more: Json) -> Json:
+    """An EnvoyFilter's patch of the HTTP connection manager, or of what ``more`` names in it."""
+    chain = {"filter": {"name": MANAGER, **more}}
     return {
         "applyTo": place,
         "match": {"context": "GATEWAY", "listener": {"filterChain": chain}},
