@@ -49,9 +49,12 @@ def wanted(rng: random.Random) -> Wanted:
 
 
 def answer(request: Received) -> Reaction:
-    """What the request's body asks for (``Wanted`` under ``wanted``)."""
+    """What the request's body asks for (``Wanted`` under ``wanted``); with ``as_asked`` a stream says its usage as
+    OpenAI's do, where ``stream_options`` wants it."""
     body = json.loads(request.body)
     asked = Wanted(**body["wanted"])
+    if body.get("as_asked"):
+        asked = asked._replace(told=bool((body.get("stream_options") or {}).get("include_usage")))
     if asked.status != 200:
         return Whole(asked.status, {"error": {"message": "as asked", "type": "server_error"}})
     usage = _usage(asked) if asked.told else {}

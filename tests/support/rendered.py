@@ -106,6 +106,7 @@ class Counted(NamedTuple):
     collector: tuple[str, int]
     rate_limits: tuple[str, int] | None = None
     """Where the rate limit service listens."""
+    include_usage: bool = False
 
 
 def applied(
@@ -120,6 +121,7 @@ def applied(
         cache=None if mode == "istio" else "off",
         one_url=not literal,
         metering=metering,
+        include_usage=counted.include_usage if counted else False,
         rate_limit_service=("ratelimit.limits.svc", 8081) if counted and counted.rate_limits else None,
     )
     targets = [manifests.Target(provider=providers.provider(name)) for name in CALLS]

@@ -53,6 +53,7 @@ def options(values: Mapping[str, Any]) -> Options:
         metering=values["metering"],
         usage_secret=_secret(values, "usage_secret"),
         collector_image=values["collector_image"],
+        include_usage=values["include_usage"],
         rate_limit_service=rates.service(values["rate_limit_service"]),
         one_url=values["one_url"],
     )

@@ -155,6 +155,12 @@ _HEADER = """Written by maas-api gateway render. Edit the registry or the option
 )
 @click.option("--collector-image", default=_DEFAULTS.collector_image, show_default=True, help="Image of the collector.")
 @click.option(
+    "--include-usage",
+    is_flag=True,
+    help="Ask for the usage of streams of Chat and Completions that do not say whether their client wants it; it sees "
+    "one more chunk, without choices.",
+)
+@click.option(
     "--rate-limit-service",
     default="",
     metavar="HOST:PORT",

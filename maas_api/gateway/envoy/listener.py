@@ -80,7 +80,7 @@ def _http_connection_manager(plan: Plan, folder: Path, *, repeats: bool) -> Json
         http_filters=[
             _remember_for_the_log(),
             *([cors_filter()] if plan.cors_origins else []),
-            body_reader(),
+            body_reader(include_usage=plan.include_usage),
             _ext_authz(plan),
             *([] if plan.rate_limit_service is None else [ratelimit.rate_limiter()]),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing

@@ -16,6 +16,7 @@ local SPACES = 4096 -- in a row around a name, and at either end
 local DEPTH = 200
 local NAMES = 32 -- further models, and kinds of tools
 local LONGEST = 256 -- bytes of a name
+local WRITTEN = 8388608 -- bytes of a body in which anything is added
 
 local TOLD = { "x-gateway-model-name", "x-maas-body" }
 -- Where a call at the root goes, and what a call is counted under: only the authorizer says it.
@@ -158,6 +159,7 @@ local function read(text)
   local kinds, modes, keys, next_quote = {}, {}, {}, 0
   local window, window_start, window_end = "", 0, 0
   local nested, tools, known = {}, {}, {}
+  local asked = {} -- where the values of ``stream`` and ``stream_options`` begin; false where a server might see others
 
   local function note(list, kind, raw)
     local name = name_of(raw)
@@ -203,6 +205,9 @@ local function read(text)
           keys[depth] = key
           spent = spent + KEY + after - position
           position = after + 1
+          if mode == TOP and (key == "stream" or key == "stream_options") then
+            asked[key] = asked[key] == nil and raw == key and visible(text, position)
+          end
           if mode == TOP and key == "model" then
             seen = seen + 1
             if raw ~= "model" then wrong = wrong or "spelling" end
@@ -248,7 +253,7 @@ local function read(text)
   if not model then return nil, "no-model" end
   local name = name_of(model)
   if not name then return nil, "model-name" end
-  return { model = name, nested = nested, tools = tools }
+  return { model = name, nested = nested, tools = tools, asked = asked }
 end
 
 local function presents_credential(headers)
@@ -267,6 +272,26 @@ local function shows_credential(text, headers)
     if secret and #secret >= 16 and find(text, secret, 1, true) then return true end
   end
   return false
+end
+
+-- A body of Chat or Completions that asks for a stream and does not say whether for its usage, so that it asks for
+-- that, too; nil where nothing is to be added.
+local function asking_for_usage(text, asked, path)
+  local endpoint = match(path or "", "^[^?]*")
+  if not find(endpoint, "/completions$") or #text > WRITTEN then return nil end
+  if not asked.stream or not find(text, "^true[%s,}]", asked.stream) then return nil end
+  local at = asked.stream_options
+  if at == nil then
+    local first = find(text, "{", 1, true)
+    return sub(text, 1, first) .. '"stream_options":{"include_usage":true},' .. sub(text, first + 1)
+  end
+  if at and find(text, "^null[%s,}]", at) then
+    return sub(text, 1, at - 1) .. '{"include_usage":true}' .. sub(text, at + 4)
+  end
+  local inside = at and match(text, "^{([^{}\\]*)}", at)
+  if not inside or find(lower(inside), "include_usage", 1, true) then return nil end
+  local more = find(inside, "%S") and "," or ""
+  return sub(text, 1, at) .. '"include_usage":true' .. more .. sub(text, at + 1)
 end
 
 -- The body's media type and encoding, or the doubt about them.
@@ -299,6 +324,12 @@ function envoy_on_request(handle)
       local text = body:getBytes(0, size)
       found, doubt = read(text)
       if found and shows_credential(text, handle:headers()) then doubt = "key-in-body" end
+      local written = INCLUDE_USAGE and found and not doubt
+        and asking_for_usage(text, found.asked, handle:headers():get(":path"))
+      if written then
+        local length = tostring(body:setBytes(written))
+        if handle:headers():get("content-length") then handle:headers():replace("content-length", length) end
+      end
     end
   end
   headers = handle:headers() -- the earlier one is not to be used after the wait for the body

@@ -10,9 +10,10 @@ from maas_api.gateway.envoy.xds import Json, extension, typed
 LUA = "envoy.filters.http.lua"
 
 
-def body_reader() -> Json:
-    """The filter, at work on every route that does not switch it off."""
-    code = {"inline_string": source()}
+def body_reader(*, include_usage: bool = False) -> Json:
+    """The filter, at work on every route that does not switch it off. ``include_usage``: streams of Chat and
+    Completions are asked for their usage where the client did not say whether it wants it."""
+    code = {"inline_string": source(include_usage=include_usage)}
     return extension(LUA, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code)
 
 
@@ -22,6 +23,7 @@ def unread() -> Json:
 
 
 @cache
-def source() -> str:
+def source(*, include_usage: bool = False) -> str:
     """The filter's code."""
-    return resources.files("maas_api.gateway.envoy").joinpath("model_name.lua").read_text("utf-8")
+    head = "local INCLUDE_USAGE = true\n" if include_usage else ""
+    return head + resources.files("maas_api.gateway.envoy").joinpath("model_name.lua").read_text("utf-8")

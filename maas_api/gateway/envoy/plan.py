@@ -150,6 +150,8 @@ class Plan:
     max_heap_bytes: int = 1024 * 1024 * 1024
     """The gateway's memory: near it, requests that hold the most are reset and no new ones are taken."""
 
+    include_usage: bool = False
+    """Ask for the usage of streams of Chat and Completions whose client did not say whether it wants it."""
     rate_limit_service: Address | None = None
     """Who is asked about rates of under an hour (:mod:`.ratelimit`); None: nobody."""
     cors_origins: tuple[str, ...] = ()

@@ -54,8 +54,8 @@ def rate_limiter() -> Json:
 
 
 def rate_limits(caller: str) -> Json:
-    """What the service is told of each call: a virtual host's configuration of filters, since Envoy heeds a descriptor's
-    own ``hits_addend`` nowhere else. ``caller`` is the metadata that knows whose a call is."""
+    """What the service is told of each call: a virtual host's configuration of filters, since Envoy heeds a
+    descriptor's own ``hits_addend`` nowhere else. ``caller`` is the metadata that knows whose a call is."""
     total = f"%DYNAMIC_METADATA({NAMESPACE}:{TOTAL})%"
     told: list[Json] = [
         {"actions": _descriptor(REQUESTS, caller)},

@@ -39,7 +39,7 @@ def route_configuration(plan: Plan) -> Json:
         *([_preflight_of_a_page()] if plan.cors_origins else []),
         _preflight(),
         *_at_root(plan),
-        *(_model(model) for model in plan.models),
+        *(_model(model, plan.include_usage) for model in plan.models),
         *(item for route in plan.providers for item in _provider(route, plan.maas_api)),
         *_api(plan.maas_api),
         _unrouted(to_a_route=bool(plan.cors_origins)),
@@ -79,13 +79,13 @@ def _chosen(route: str) -> Json:
     return {"name": ROUTE_HEADER, "string_match": {"exact": route}}
 
 
-def _model(model: LocalRoute) -> Json:
+def _model(model: LocalRoute, include_usage: bool) -> Json:
     route = {
         "name": clusters.model_cluster(model),
         "match": {"prefix": model.path_prefix},
         "route": _to_model(clusters.model_cluster(model), model.upstream, rewrite=model.upstream.base_path),
     }
-    if not model.several_names:  # then the path says which model runs
+    if not model.several_names and not include_usage:  # the path says which model runs, and nothing is added
         route["typed_per_filter_config"] = unread()
     return route
 

@@ -27,7 +27,10 @@ def body_reader(options: Options) -> Manifest:
         {
             "applyTo": "HTTP_FILTER",
             "match": {**everywhere, "listener": {"filterChain": {"filter": {"name": manager}}}},
-            "patch": {"operation": "INSERT_FIRST", "value": model_name.body_reader()},
+            "patch": {
+                "operation": "INSERT_FIRST",
+                "value": model_name.body_reader(include_usage=options.include_usage),
+            },
         },
         {
             "applyTo": "LISTENER",

@@ -104,6 +104,8 @@ class Options:
     """The Secret beside maas-api whose value the collector shows to it."""
     collector_image: str = COLLECTOR_IMAGE
 
+    include_usage: bool = False
+    """Whether streams are asked for their usage where the client did not say whether it wants it."""
     rate_limit_service: tuple[str, int] | None = None
     """Host and port of who counts rates of under an hour (:mod:`.limits`); needs metering."""
 

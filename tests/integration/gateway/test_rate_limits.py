@@ -49,7 +49,9 @@ class Limited:
     def took(self, tokens: int, calls: int = 1) -> None:
         """Wait until the service was told that so many calls took so much each."""
         until(
-            lambda: [hits for entries, hits in self.service.asked if entries["kind"] == "tokens"].count(tokens) >= calls,
+            lambda: (
+                [hits for entries, hits in self.service.asked if entries["kind"] == "tokens"].count(tokens) >= calls
+            ),
             what=f"{tokens} tokens were told",
             seconds=20,
         )

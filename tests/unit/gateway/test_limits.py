@@ -50,7 +50,10 @@ def test_requests_and_tokens_are_counted_apart() -> None:
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        (("tokens", 5, "5m"), "rate-limit: the rate limit service counts by the second (1s) and the minute (1m), got '5m'"),
+        (
+            ("tokens", 5, "5m"),
+            "rate-limit: the rate limit service counts by the second (1s) and the minute (1m), got '5m'",
+        ),
         (("tokens", 5, "1h"), "hours and more are budgets of keys"),
         (("tokens", 5, "soon"), "rate-limit: must have a window such as 1s or 1m, got 'soon'"),
         (("tokens", 0, "1m"), "rate-limit: must allow 1 to 4294967295 tokens, got 0"),
@@ -77,7 +80,9 @@ def test_rates_need_who_counts_and_who_knows_the_caller() -> None:
 
 def test_what_is_rendered_asks_the_service_that_was_named() -> None:
     options = Options(auth="istio", metering="filter", rate_limit_service=("limits.models.svc", 8081))
-    found = [item for item in render(options, [TARGETS["openai"]], {}, [ANY]) if "rate-limit" in item["metadata"]["name"]]
+    found = [
+        item for item in render(options, [TARGETS["openai"]], {}, [ANY]) if "rate-limit" in item["metadata"]["name"]
+    ]
     assert [item["kind"] for item in found] == ["ConfigMap", "EnvoyFilter"]
     assert [complaint for item in found for complaint in complaints(item)] == []
     assert yaml.safe_load(found[0]["data"]["config.yaml"]) == service_configuration([ANY])
