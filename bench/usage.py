@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import statistics
 import tempfile
 import threading
@@ -35,6 +36,7 @@ from tests.support.otlp import batch, call
 from tests.support.postgres import PostgresServer
 
 _SECRET = "bench"
+MANIFESTS = Path(__file__).parents[1] / "examples" / "manifests"
 _RECORDS = 200  # of a batch: what some hundred kilobytes hold
 _ASKED = 9
 _PRICE = Price(Decimal("0.15"), Decimal("0.60"), Decimal("0.075"), Decimal("0.15"), "USD", date(2026, 1, 1))
@@ -52,10 +54,11 @@ def run(*, quick: bool) -> None:
         url = server.migrated()
         fill(url, 5_000, keys, known=500)
         plain = keys.read_text().split()
-        with maas(url, workers=1, INTERNAL_SECRET_FILE=str(secret)) as service:
+        with maas(url, workers=1, manifests=MANIFESTS, INTERNAL_SECRET_FILE=str(secret)) as service:
             rate = _ingestion(service, seconds)
             print(f"one worker takes {rate:,.0f} records a second, in batches of {_RECORDS}, PostgreSQL")
             _validations(service, plain, seconds)
+            _questions_of_the_gateway(service, seconds)
         _spending(server, quick=quick)
         _questions(server, quick=quick)
 
@@ -124,6 +127,53 @@ def _asked(service: Running, keys: list[str], seconds: float) -> list[float]:
         time.sleep(0.0005)  # a pace that leaves the machine room, so that it is the server's time that is measured
     connection.close()
     return spent[10:]
+
+
+def _questions_of_the_gateway(service: Running, seconds: float) -> None:
+    """What a question takes of the service's processor, over HTTP, for a key without a budget and for one with two."""
+    budgets = [None, [{"tokens": 10**15, "per": "day"}, {"tokens": 10**15, "per": "month"}]]
+    keys = [_mint(service, budget) for budget in budgets]
+    for key in keys:
+        _asks(service, key, 0.5)
+    spent = [[0.0, 0.0], [0.0, 0.0]]  # calls and seconds of each side
+    for _ in range(max(3, int(seconds))):
+        for side, key in zip(spent, keys, strict=True):
+            before = service.cpu
+            side[0] += _asks(service, key, 1.0)
+            side[1] += service.cpu - before
+    without, with_two = (cpu / calls * 1e6 for calls, cpu in spent)
+    print(
+        f"a question of the gateway over HTTP takes {without:.0f} µs of the processor without a budget, "
+        f"{with_two:.0f} with two (as many a second: {without / with_two:.2f})"
+    )
+
+
+def _mint(service: Running, budget: object) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    headers = {"X-MaaS-Username": "ann", "X-MaaS-Group": '["team"]', "Content-Type": "application/json"}
+    connection.request("POST", "/v1/api-keys", json.dumps({"name": "bench", "budget": budget}), headers)
+    made = json.loads(connection.getresponse().read())
+    connection.close()
+    return str(made["key"])
+
+
+def _asks(service: Running, key: str, seconds: float) -> int:
+    """How many questions are answered in so many seconds."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "X-MaaS-Internal-Secret": _SECRET,
+        "X-Gateway-Model-Name": "gpt-4o-mini",
+    }
+    until, calls = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        connection.request("POST", f"{PREFIX}/external/openai/v1/chat/completions", b"", headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200, answer.status
+        calls += 1
+    connection.close()
+    return calls
 
 
 def _spending(server: PostgresServer, *, quick: bool) -> None:

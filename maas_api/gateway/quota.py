@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 
 from maas_api import errors
-from maas_api.keys.budget import money
+from maas_api.keys.budget import Budget, money
 from maas_api.usage import record
 from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unpriced
 from maas_api.wire import HeaderLines, Reply
@@ -28,7 +28,7 @@ LEFT_HEADERS = tuple(
 )
 """What is left, in OpenAI's names: tokens, and money with its currency; of several budgets of a kind the tightest."""
 
-_LIMIT, _REMAINING, _RESET, _COST_LIMIT, _COST_REMAINING, _COST_RESET = (name.encode() for name in LEFT_HEADERS)
+_TOKENS, _COST = (tuple(name.encode() for name in LEFT_HEADERS[at : at + 3]) for at in (0, 3))
 _KEY, _USER, _SUBSCRIPTION, _MODEL, _PROVIDER, _HELD = (name.encode() for name in SAID.values())
 
 
@@ -53,15 +53,17 @@ def held(allowed: Reply, decided: Decision) -> Reply:
 
 
 def _left(state: Left) -> HeaderLines:
-    budget = state.budget
-    if budget.currency:
-        limit, remaining, reset = _COST_LIMIT, _COST_REMAINING, _COST_RESET
-        whole, left = (f"{money(amount)} {budget.currency}" for amount in (budget.amount, state.left))
-    else:
-        limit, remaining, reset = _LIMIT, _REMAINING, _RESET
-        whole, left = str(budget.amount), str(state.left)
-    lines = ((limit, whole.encode()), (remaining, left.encode()))
-    return lines if state.reset is None else (*lines, (reset, _duration(math.ceil(state.reset)).encode()))
+    budget, left, reset = state
+    limit, name, again = _COST if budget.currency else _TOKENS
+    remaining = f"{money(left)} {budget.currency}".encode() if budget.currency else b"%d" % left
+    if reset is None:
+        return ((limit, _whole(budget)), (name, remaining))
+    return ((limit, _whole(budget)), (name, remaining), (again, _duration(math.ceil(reset))))
+
+
+@lru_cache(maxsize=4096)
+def _whole(budget: Budget) -> bytes:
+    return (f"{money(budget.amount)} {budget.currency}" if budget.currency else str(budget.amount)).encode()
 
 
 def _spent(decided: Spent) -> Reply:
@@ -101,7 +103,7 @@ _UNKNOWN = errors.sdk(
 
 
 @lru_cache(maxsize=4096)
-def _duration(seconds: int) -> str:
+def _duration(seconds: int) -> bytes:
     """As OpenAI writes it: ``6m0s``."""
     minutes, rest = divmod(seconds, 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()

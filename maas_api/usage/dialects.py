@@ -100,13 +100,13 @@ def _paths(usage: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, in
 
 def whole(value: Any) -> int | None:
     """A count, as a number or as the text of one; None for everything else."""
-    if isinstance(value, bool):
-        return None
     if isinstance(value, str):
         try:
             value = int(value) if value.isdigit() else float(value)
         except ValueError:
             return None
+    elif isinstance(value, bool):
+        return None
     if isinstance(value, float):
         if not value.is_integer():  # neither are NaN and the infinities
             return None

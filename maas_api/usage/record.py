@@ -188,6 +188,8 @@ def _text(attributes: Mapping[str, Any], name: str, most: int = _TEXT_MAX) -> st
     value = attributes.get(name)
     if not isinstance(value, str) or value == "-":
         return ""
+    if value.isascii() and value.isprintable() and len(value) <= most:
+        return value
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value[:most])
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from maas_api.keys.budget import Budget, window
 from maas_api.usage.budgets.claims import Claim
-from maas_api.usage.budgets.decisions import Left
 from maas_api.usage.statements.holds import Lease
 
 LEASED_CALLS: Final = (32, 4096)
@@ -18,12 +17,13 @@ REFUSED_SECONDS: Final = 1.0
 
 
 class Account:
-    """One budget of one holder. ``left`` is held by this worker and not drawn on; ``last``: the store had no more to
-    give than that. ``begins`` and ``ends`` bound the period, ``ends`` in Unix seconds."""
+    """One budget of one holder. ``left`` is held by this worker and not drawn on, ``free`` by nobody, as far as is
+    known here; ``last``: the store had no more to give. ``begins`` and ``ends`` bound the period, ``ends`` in Unix
+    seconds. ``small`` is a fifth of the budget."""
 
     __slots__ = (
-        "begins", "budget", "calls", "drawn_at", "ends", "generation", "last", "leased_at", "left", "low",
-        "refill_after", "refused_until", "taken",
+        "begins", "budget", "calls", "drawn_at", "ends", "free", "generation", "last", "leased_at", "left", "low",
+        "refill_after", "refused_until", "small", "taken",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, now: datetime) -> None:
@@ -35,6 +35,7 @@ class Account:
         self.leased_at = -REFUSED_SECONDS
         self.calls = LEASED_CALLS[0]
         self.last = False
+        self.free, self.small = budget.amount, budget.amount // 5
 
     def over(self, now: float) -> bool:
         """Whether the period is over. ``now`` is Unix seconds."""
@@ -43,6 +44,7 @@ class Account:
     def change(self, budget: Budget) -> None:
         """The budget is another amount from now on: what was believed of it does not hold."""
         self.budget, self.refused_until, self.last = budget, 0.0, False
+        self.free, self.small = budget.amount - self.taken, budget.amount // 5
 
     def enough(self, hold: int) -> bool:
         """Whether a call may draw on it: what it is to hold, or all that there is."""
@@ -51,10 +53,6 @@ class Account:
     def reset(self, now: float) -> float | None:
         """Seconds until the period is over; None where it never is."""
         return None if self.ends is None else max(0.0, self.ends - now)
-
-    def state(self, now: float) -> Left:
-        """What is left of the budget, as far as is known here."""
-        return Left(self.budget, max(0, self.budget.amount - self.taken + self.left), self.reset(now))
 
     def size(self, hold: int, at: float) -> int:
         """For how many calls the next lease is: more for a holder that uses them up, fewer for one that does not.
@@ -68,7 +66,8 @@ class Account:
         """Take in what the store gave."""
         self.left += given.amount
         self.generation, self.taken = given.generation, given.taken
-        self.last = given.taken >= self.budget.amount
+        self.free = self.budget.amount - given.taken
+        self.last = self.free <= 0
         self.drawn_at = at
         self.refused_until = 0.0 if given.amount else at + REFUSED_SECONDS
 
@@ -76,17 +75,20 @@ class Account:
 class Purse:
     """What the calls of one payer draw on: each claim's account, how much, and whether that is money.
 
-    ``until``: Unix seconds up to which the accounts are those of the present periods and generation; ``known_until``:
-    up to when, by the monotonic clock, the claims are what they were.
+    ``tokens`` and ``cost``: what is held for a call, 0 where no claim is of the kind. ``until``: Unix seconds up to
+    which the accounts are those of the present periods and generation; ``known_until``: up to when, by the monotonic
+    clock, the claims are what they were.
     """
 
-    __slots__ = ("claims", "known_until", "parts", "until")
+    __slots__ = ("claims", "cost", "known_until", "parts", "tokens", "until")
 
     def __init__(self, claims: tuple[Claim, ...], known_until: float) -> None:
         self.claims = claims
         self.known_until = known_until
         self.parts: tuple[tuple[Account, int, bool], ...] = ()
         self.until = 0.0
+        self.tokens = next((claim.hold for claim in claims if not claim.budget.currency), 0)
+        self.cost = next((claim.hold for claim in claims if claim.budget.currency), 0)
 
 
 def opened(budget: Budget, now: float) -> Account:

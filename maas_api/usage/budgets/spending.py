@@ -35,7 +35,6 @@ PRICE_SECONDS: Final = 1.0
 """How long a model's price is believed to be what it was."""
 _LOOK_SECONDS: Final = 0.25
 _REFILL_SECONDS: Final = 0.05  # between two attempts to have more than is left, near the end of a budget
-_LOW: Final = 5  # less than a fifth is left
 _KNOWN_MAX: Final = 100_000
 
 Claims = tuple[Claim, ...]
@@ -70,7 +69,7 @@ class Spending:
         hold: int,
         outage_calls: int = 0,
         prices: Callable[[], PriceBook] = lambda: PriceBook({}),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``hold``: tokens held for a call. ``outage_calls``: how many of a holder pass while the store is down."""
@@ -78,7 +77,8 @@ class Spending:
         self._hold = hold
         self._outage_calls = outage_calls
         self._prices = prices
-        self._now = now
+        self._now = now or (lambda: datetime.now(UTC))
+        self._wall = (lambda: now().timestamp()) if now else time.time
         self._clock = clock
         self._lock = threading.Lock()
         self._purses: dict[Payer, Purse] = {}
@@ -118,7 +118,7 @@ class Spending:
         if not purse.claims:
             return _FREE
         with self._lock:
-            decided = self._at_once(payer, purse)
+            decided = self._at_once(payer, purse, at)
             if decided is not None:
                 return decided
             answer: Future[Decision] = Future()
@@ -142,39 +142,45 @@ class Spending:
         self._purses[payer] = purse
         return purse
 
-    def _at_once(self, payer: Payer, purse: Purse) -> Decision | None:
-        """The answer from memory, None where there is none. Holds the lock. Every call comes by here, so what is asked
-        of each account is written out."""
-        now, at = self._now().timestamp(), self._clock()
+    def _at_once(self, payer: Payer, purse: Purse, at: float) -> Decision | None:
+        """The answer from memory, None where there is none. Holds the lock. Every call comes by here: what is asked of
+        each account is written out, and worked out when it changes."""
+        now = self._wall()
         if now >= purse.until:
             self._look_up(purse, now)
-        tokens = cost = 0
-        for account, held, money in purse.parts:
-            if account.left < held:
+        tokens, cost = purse.tokens, purse.cost
+        for account, wanted, money in purse.parts:
+            if account.left < wanted:
                 if not account.last or not account.left:
                     return self._short(payer, purse, now, at)
-                held = account.left
-            if money:
-                cost = min(cost or held, held)
-            else:
-                tokens = min(tokens or held, held)
-        least: dict[bool, Left] = {}
+                if money:
+                    cost = min(cost, account.left)
+                else:
+                    tokens = min(tokens, account.left)
+        tight: Account | None = None
+        dear: Account | None = None
+        least = dearest = 0
         low = False
         for account, _, money in purse.parts:
-            account.left -= cost if money else tokens
+            account.left = left = account.left - (cost if money else tokens)
             account.drawn_at = at
-            if account.left < account.low and account.refill_after <= at and account.refused_until <= at:
+            if left < account.low and account.refill_after <= at and account.refused_until <= at:
                 account.refill_after = at + _REFILL_SECONDS
                 self._refills[purse.claims] = None
                 self._wake.set()
-            left = account.budget.amount - account.taken + account.left
-            low = low or left * _LOW < account.budget.amount
-            if money not in least or left < least[money].left:
-                ends = account.ends
-                least[money] = Left(account.budget, max(0, left), None if ends is None else ends - now)
+            left += account.free
+            low = low or left < account.small
+            if money:
+                if dear is None or left < dearest:
+                    dear, dearest = account, left
+            elif tight is None or left < least:
+                tight, least = account, left
         (_LOW_LEFT if low else _GRANTED).inc()
-        hold = Hold(tokens, purse.parts[0][0].generation, cost, payer.reference)
-        return Granted(hold, least.get(False), least.get(True))
+        return Granted(
+            Hold(tokens, purse.parts[0][0].generation, cost, payer.reference),
+            None if tight is None else Left(tight.budget, max(0, least), tight.reset(now)),
+            None if dear is None else Left(dear.budget, max(0, dearest), dear.reset(now)),
+        )
 
     def _short(self, payer: Payer, purse: Purse, now: float, at: float) -> Spent | None:
         """What is said where too little is left: no, if the store has just said so, else it must be asked."""
@@ -233,7 +239,9 @@ class Spending:
             rest = []
             for item in waiting:
                 with self._lock:
-                    found = self._outage_decision(item) if fault else self._at_once(item.payer, item.purse)
+                    found = (
+                        self._outage_decision(item) if fault else self._at_once(item.payer, item.purse, self._clock())
+                    )
                 if found is None:
                     rest.append(item)
                 elif item.answer.set_running_or_notify_cancel():
