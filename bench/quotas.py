@@ -34,9 +34,18 @@ def run(*, quick: bool) -> None:
         found = site.spend(made, dollars, [Wanted("chat", False, 500, 500)])
         rows.append(_row("billionths of a dollar", dollars, 500 * COST, HOLD * 8_000, found))
     print(f"\nA budget spent by 64 clients at once, {HOLD} tokens held for a call\n")
-    table(("unit", "budget", "a call takes", "passed", "refused", "spent", "beyond", "bound", "seconds"), rows)
+    table(("unit", "budget", "a call takes", "passed", "refused", "503", "spent", "beyond", "bound", "seconds"), rows)
 
 
 def _row(unit: str, budget: int, takes: int, hold: int, found: Spent) -> tuple[str, ...]:
-    numbers = (budget, takes, found.passed, found.refused, found.used, found.used - budget, bound(budget, hold, takes))
+    numbers = (
+        budget,
+        takes,
+        found.passed,
+        found.refused,
+        found.unanswered,
+        found.used,
+        found.used - budget,
+        bound(budget, hold, takes),
+    )
     return (unit, *(f"{number:,}" for number in numbers), f"{found.seconds:.1f}")

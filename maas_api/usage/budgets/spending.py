@@ -78,7 +78,7 @@ class Spending:
         self._outage_calls = outage_calls
         self._prices = prices
         self._now = now or (lambda: datetime.now(UTC))
-        self._wall = (lambda: now().timestamp()) if now else time.time
+        self._wall: Callable[[], float] = time.time if now is None else (lambda: now().timestamp())
         self._clock = clock
         self._lock = threading.Lock()
         self._purses: dict[Payer, Purse] = {}

@@ -19,8 +19,10 @@ from tests.support.process import running
 from tests.support.spenders import SECRET, Gateways, bound, gateways
 from tests.support.wait import until
 
+pytestmark = pytest.mark.timeout(400)  # six processes and 64 clients on a machine that has other work too
+
 HOLD = 1_000
-BUDGET = 60_000
+BUDGET = 20_000
 DAY = {"tokens": BUDGET, "per": "day"}
 
 
@@ -37,16 +39,18 @@ def test_64_clients_spend_a_budget_beyond_its_end_by_no_more_than_the_bound(site
     asked = [Wanted(kind, stream, takes - output, output) for kind in ("chat", "responses") for stream in (False, True)]
     found = site.spend(made, BUDGET, asked)
     assert found.used == found.passed * takes == site.counted(made["id"])["totalTokens"]
-    assert 0 <= found.used - BUDGET <= bound(BUDGET, HOLD, takes)
+    assert found.used - BUDGET <= bound(BUDGET, HOLD, takes)
+    assert found.used >= BUDGET or found.unanswered
     assert found.refused > 0
 
 
 def test_64_clients_spend_a_budget_in_money_to_its_end(site: Gateways) -> None:
     cost = 300 * 2_000 + 100 * 8_000  # billionths of a dollar
-    made = site.mint({"cost": "0.08", "currency": "USD", "per": "day"})
-    found = site.spend(made, 80_000_000, [Wanted("chat", False, 300, 100)])
+    made = site.mint({"cost": "0.032", "currency": "USD", "per": "day"})
+    found = site.spend(made, 32_000_000, [Wanted("chat", False, 300, 100)])
     assert found.used == found.passed * cost
-    assert 0 <= found.used - 80_000_000 <= bound(80_000_000, HOLD * 8_000, cost)
+    assert found.used - 32_000_000 <= bound(32_000_000, HOLD * 8_000, cost)
+    assert found.used >= 32_000_000 or found.unanswered
 
 
 def test_a_raised_budget_is_in_force_within_a_second_at_the_other_replica(site: Gateways) -> None:
