@@ -10,6 +10,10 @@ from tests.api.keys.conftest import Api
 from tests.support.contract import check
 
 DAY = {"tokens": 1000, "per": "day"}
+NO_BUDGET = (
+    'budget must be an object of tokens and per, such as {"tokens": 100000, "per": "day"}, or of cost, currency and per, '
+    'such as {"cost": "25.50", "currency": "USD", "per": "month"}'
+)
 
 
 def test_a_key_is_minted_with_the_budget_it_asks_for_and_shows_it(api: Api) -> None:
@@ -32,9 +36,9 @@ def test_a_rotated_key_keeps_its_budget(api: Api) -> None:
     ("budget", "sentence"),
     [
         ({"tokens": 0, "per": "day"}, "budget tokens must be a whole number from 1 to 1000000000000000"),
-        ({"tokens": 5}, 'budget must be an object of tokens and per, such as {"tokens": 100000, "per": "day"}'),
-        ([DAY, DAY], "budget must be one for each period"),
-        ("much", 'budget must be an object of tokens and per, such as {"tokens": 100000, "per": "day"}'),
+        ({"tokens": 5}, NO_BUDGET),
+        ([DAY, DAY], "budget must be one for each period and kind"),
+        ("much", NO_BUDGET),
     ],
 )
 def test_what_is_no_budget_mints_nothing(api: Api, budget: Any, sentence: str) -> None:
