@@ -143,6 +143,7 @@ def _own(providers: tuple[str, ...]) -> list[tuple[OwnProvider, str]]:
 
 def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:
     """Start, measure, print, stay. Returns the exit code: 0, 1, or 128 and the signal that ended it too early."""
+    from maas_api.demo import snippets
     from maas_api.demo.checks import CheckError
     from maas_api.demo.process import StartError
     from maas_api.demo.runner import measure
@@ -153,9 +154,11 @@ def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:
         stack.start(say)
         report, key = measure(stack, say)
         kept = {"gateway": stack.url, "registry": str(stack.registry), "key": key} if keep else {}
+        links = snippets.page_links(stack) if keep else {}
+        kept |= {f"page_{user}": link for user, link in links.items()}
         _show(report, output, kept)
         if keep:
-            _stay(stack, key, say, output)
+            _stay(stack, key, links, say, output)
     except (StartError, EnvoyError, CheckError, OSError) as fault:
         click.echo(f"{_styled('FAIL')}: {fault}", err=True, color=_color())
         if output == "json" and report is None:
@@ -168,14 +171,17 @@ def _walk(stack: Stack, say: Say, *, keep: bool, output: str) -> int:
     return 0 if report.passed else 1
 
 
-def _stay(stack: Stack, key: str, say: Say, output: str) -> None:
+def _stay(stack: Stack, key: str, links: dict[str, str], say: Say, output: str) -> None:
     from maas_api.demo import clients, snippets
     from maas_api.demo.follow import Follower
 
     if output == "text":
         click.echo(f"\n# --- shell\n{snippets.shell(stack, key)}\n\n# --- Python\n{snippets.python()}")
         click.echo(f"# --- from your client: a line each, after the two exports above\n{clients.lines()}\n")
-        click.echo(f"Edit {stack.registry}")
+        click.echo("# --- in a browser: the page, by a link that signs in once, within an hour")
+        for user, link in links.items():
+            click.echo(f"{user}: {link}")
+        click.echo(f"\nEdit {stack.registry}")
         click.echo(f"  and the listing follows within a second. The service's log: {stack.service.log}")
     say("running until Ctrl-C")
     Follower(stack, say).run(threading.Event())

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import UTC, datetime, timedelta
 
 from maas_api.demo.one_url import ROOT_CALLS
 from maas_api.demo.seed import CALLS
 from maas_api.demo.stack import Stack
+from maas_api.identity.headers import Identity
+from maas_api.identity.tokens import NoTokens
+from maas_api.page.sessions import Sessions
+from maas_api.page.signing import digest
+from maas_api.page.statements import PageStore
+from maas_api.store.database import open_database
+from maas_api.store.tables import DEFAULT_TENANT
 
 
 def shell(stack: Stack, key: str) -> str:
@@ -29,7 +37,7 @@ def shell(stack: Stack, key: str) -> str:
         _curl(CALLS[1].path, {**call_without_limit(1), "stream": True}, "-sN"),
         "",
         f"# another key, as the platform user {stack.user.username}",
-        f"TOKEN=$(sed -n 's/.*token: //p' {tokens})",
+        f"TOKEN=$(sed -n 's/.*token: //p' {tokens} | head -1)",
         'curl -s "$MAAS_URL/maas-api/v1/api-keys" -H "Authorization: Bearer $TOKEN" '
         '-H "Content-Type: application/json" -d \'{"name":"mine","expiresIn":"1d"}\'',
     ]
@@ -47,6 +55,21 @@ def _curl(path: str, body: dict[str, object], options: str = "-s") -> str:
         f'curl {options} "$MAAS_URL{path}" -H "Authorization: Bearer $API_KEY" '
         f"-H \"Content-Type: application/json\" -d '{text}'"
     )
+
+
+def page_links(stack: Stack) -> dict[str, str]:
+    """User -> a link that signs that user in at the page, once. The code stands behind the #: no browser sends that."""
+    database = open_database(f"sqlite:///{stack.folder / 'maas-api.db'}")
+    rows = PageStore(database, DEFAULT_TENANT)
+    sessions = Sessions(rows, NoTokens(), timedelta(), lambda: datetime.now(UTC))
+    try:
+        return {
+            user.username: f"{stack.service_url}/ui/sign-in#code="
+            + sessions.link(Identity(user.username, user.groups), digest(user.token))
+            for user in (stack.user, stack.admin)
+        }
+    finally:
+        database.stop()
 
 
 def python() -> str:

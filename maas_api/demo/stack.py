@@ -43,6 +43,9 @@ PAUSE = 0.03
 WORKERS = 2
 """Processes of the service: with more than one, what one of them remembers matters."""
 
+ADMINS = "maas-admins"
+"""The group of the demo's admins."""
+
 _START_SECONDS = 20.0
 
 Say = Callable[[str], None]
@@ -85,6 +88,7 @@ class Stack:
         self._own_keys = {item.name: key for item, key in own}
         self.keys = {name: self.real.get(name) or f"provider-{secrets.token_urlsafe(24)}" for name in PROVIDER_HOSTS}
         self.user = User("alice", secrets.token_urlsafe(24), ("system:authenticated", "developers"))
+        self.admin = User("root", secrets.token_urlsafe(24), ("system:authenticated", ADMINS))
         bob = Person("bob", secrets.token_urlsafe(24), ("researchers",))
         self.issuer = Issuer(bob, "maas", "maas-cli") if oidc else None
         self.simulators: dict[str, Simulator] = {}
@@ -223,7 +227,10 @@ class Stack:
             registry.writelines(item.registered() for item in self.own.values())
 
     def _write_users(self) -> None:
-        users = [{"token": self.user.token, "username": self.user.username, "groups": list(self.user.groups)}]
+        users = [
+            {"token": user.token, "username": user.username, "groups": list(user.groups)}
+            for user in (self.user, self.admin)
+        ]
         _write_secret(self.secrets / "tokens.yaml", yaml.safe_dump(users))
 
     def _make_service(self) -> None:
@@ -236,6 +243,9 @@ class Stack:
             "--internal-secret-file": self.secrets / "internal",
             "--default-subscription": "default",
             "--admin-check": "off",
+            "--admin-groups": ADMINS,
+            "--page": "local",
+            "--gateway-url": f"http://127.0.0.1:{self._port}",
             "--routed-providers": ",".join((*PROVIDER_HOSTS, *self.own)),
             "--sqlite-path": self.folder / "maas-api.db",
             "--metrics-port": "0",

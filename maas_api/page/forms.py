@@ -57,7 +57,9 @@ def mint_body(form: Form) -> dict[str, Any]:
     if form.text("scope") == "some":
         body["models"] = [*form.all("model"), *form.lines("patterns")]
     budgets = [(form.whole(f"budget_{per}", f"Budget, {per}"), per) for per in PERIODS]
-    asked = [{"tokens": tokens, "per": per} for tokens, per in budgets if tokens is not None]
+    asked: list[dict[str, Any]] = [{"tokens": tokens, "per": per} for tokens, per in budgets if tokens is not None]
+    if form.text("cost"):
+        asked.append({"cost": form.text("cost"), "currency": form.text("currency"), "per": form.text("cost_per")})
     if asked:
         body["budget"] = asked
     labels = [line.partition("=") for line in form.lines("labels")]

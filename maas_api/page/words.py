@@ -33,11 +33,18 @@ def distance(value: datetime, now: datetime) -> str:
 
 
 def money(amounts: Mapping[str, Decimal]) -> str:
-    """Amounts by currency, to the hundredth, small ones to four digits; "" for none."""
+    """Amounts by currency, to the hundredth, those below one to four digits; "" for none."""
     return " + ".join(f"{_amount(amount)} {currency}" for currency, amount in sorted(amounts.items()))
 
 
 def _amount(value: Decimal) -> str:
-    if value == 0 or value >= Decimal("0.1"):
+    if value == 0 or value >= 1:
         return f"{value:,.2f}"
     return f"{value:.4f}" if value >= Decimal("0.0001") else "<0.0001"
+
+
+def price(value: Decimal) -> str:
+    """A price, exact, with two decimals at the least."""
+    text = f"{value.normalize():f}"
+    _, _, decimals = text.partition(".")
+    return text if len(decimals) >= 2 else f"{value:.2f}"

@@ -15,10 +15,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const alert = document.querySelector(".alert[role=alert]");
   if (alert) alert.focus();
 
-  // A secret that was shown is gone as soon as one looks elsewhere, and reloading does not ask for another one.
+  // A secret that was shown is gone as soon as one looks elsewhere, and reloading does not send the form again.
   const once = document.querySelector("[data-once]");
   if (once) {
-    history.replaceState(null, "", once.dataset.once);
+    history.replaceState(null, "", location.href);
     addEventListener("pagehide", () => { document.getElementById("secret").textContent = ""; });
   }
 

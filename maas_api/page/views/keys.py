@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from maas_api.keys.http.views import Unmatched
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import KeyService
 from maas_api.models.calls import Calls
-from maas_api.page import charts
+from maas_api.page import charts, words
 from maas_api.page.forms import UNITS, Form, mint_body, page_number, search_body
 from maas_api.page.views.reports import Reports
 from maas_api.page.views.shell import ROOT, Shell, message
@@ -134,8 +135,7 @@ def register(shell: Shell, services: Services) -> None:
         )
 
     def budgets(record: KeyRecord) -> list[dict[str, Any]]:
-        found = services.budgets(record)
-        return [item | {"percent": charts.share(Decimal(item["used"]), Decimal(_whole(item)))} for item in found]
+        return [_standing(budget) for budget in services.budgets(record)]
 
     @views.get(f"{ROOT}keys/<key_id>/revoke")
     def revoking(key_id: str) -> Response:
@@ -165,7 +165,17 @@ def register(shell: Shell, services: Services) -> None:
         return shown_once(done.secret, done.record, [], note)
 
 
-def _whole(budget: Mapping[str, Any]) -> int | str:
-    """What a budget is of: tokens, or money as text."""
-    found: int | str = budget["cost"] if "cost" in budget else budget["tokens"]
-    return found
+def _standing(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a budget stands, in words: of tokens, or of money as text."""
+    amount, unit = (budget["cost"], budget["currency"]) if "cost" in budget else (budget["tokens"], "tokens")
+    whole, used, left = (Decimal(part) for part in (amount, budget["used"], budget["remaining"]))
+    until = budget["resets_at"]
+    return {
+        "title": "In all" if budget["per"] == "total" else f"This {budget['per']}",
+        "amount": f"{whole:,}",
+        "used": f"{used:,}",
+        "left": f"{left:,}",
+        "unit": unit,
+        "until": until and words.moment(datetime.fromisoformat(until)),
+        "percent": charts.share(used, whole),
+    }

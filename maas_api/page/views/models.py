@@ -13,10 +13,10 @@ from maas_api.models.calls import Calls
 from maas_api.models.encoding import limits, supported_endpoints
 from maas_api.models.model import ModelEntry
 from maas_api.models.price import Price
-from maas_api.page import snippets
+from maas_api.page import snippets, words
 from maas_api.page.forms import page_number
 from maas_api.page.views.shell import ROOT, Shell
-from maas_api.usage.prices import PriceBook, shown
+from maas_api.usage.prices import PriceBook
 
 PAGE_SIZE: Final = 50
 
@@ -112,4 +112,4 @@ def _matching(entries: Iterable[ModelEntry], text: str) -> Iterable[ModelEntry]:
 
 
 def _price(price: Price) -> str:
-    return f"{shown(price.input)} in, {shown(price.output)} out {price.currency}"
+    return f"{words.price(price.input)} in, {words.price(price.output)} out {price.currency}"

@@ -33,12 +33,21 @@ def test_a_minted_key_is_shown_once_and_works(alice: Visit, site: Site) -> None:
 
 def test_limits_of_the_form_are_the_key_s(alice: Visit) -> None:
     key, _ = alice.mint(
-        "limited", scope="some", model=["gpt-4o-mini"], patterns="claude-*\n", budget_day="1000", budget_total="5000"
+        "limited",
+        scope="some",
+        model=["gpt-4o-mini"],
+        patterns="claude-*\n",
+        budget_day="1000",
+        budget_total="5000",
+        cost="7.5",
+        currency="USD",
+        cost_per="month",
     )
     page = alice.get(f"keys/{key}").text
     assert "<code>gpt-4o-mini</code>, <code>claude-*</code>" in page
     assert "0 of 1,000 tokens" in page
     assert "0 of 5,000 tokens" in page
+    assert "0 of 7.5 USD, 7.5 left until" in page
 
 
 def test_a_budget_in_money_is_shown_as_money(alice: Visit, site: Site) -> None:
@@ -140,7 +149,7 @@ def test_models_are_those_that_the_visitor_may_call(alice: Visit, other: Visit) 
     page = alice.get("models").text
     assert "gpt-4o-mini" in page
     assert "128k" in page
-    assert "0.15 in, 0.6 out USD" in page
+    assert "0.15 in, 0.60 out USD" in page
     assert "the gateway has no route to the provider mistral" in page
     assert "for-admins-only" not in page
     assert alice.get("model?id=for-admins-only").status_code == 404

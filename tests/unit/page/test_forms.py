@@ -33,6 +33,9 @@ def test_every_field_is_handed_on() -> None:
             labels="team=search\nx = y=z",
             budget_hour="1",
             budget_total="9",
+            cost="25.50",
+            currency="USD",
+            cost_per="month",
         )
     )
     assert body == {
@@ -42,7 +45,11 @@ def test_every_field_is_handed_on() -> None:
         "expiresIn": "12h",
         "models": ["a", "b", "c*", "d"],
         "labels": {"team": "search", "x": "y=z"},
-        "budget": [{"tokens": 1, "per": "hour"}, {"tokens": 9, "per": "total"}],
+        "budget": [
+            {"tokens": 1, "per": "hour"},
+            {"tokens": 9, "per": "total"},
+            {"cost": "25.50", "currency": "USD", "per": "month"},
+        ],
     }
 
 

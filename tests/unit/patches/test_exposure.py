@@ -37,6 +37,8 @@ ROUTES = {name: [item for item in objects(f"overlays/{name}") if item["kind"] ==
         ("/maas-api/v1/api-keys", "/v1/api-keys"),
         ("/maas-api/v1/models/a/b", "/v1/models/a/b"),
         ("/maas-api/v1/model/opt/subscriptions", "/v1/model/opt/subscriptions"),
+        ("/maas-api/ui", "/ui"),
+        ("/maas-api/ui/keys", "/ui/keys"),
         ("/maas-api/health", "/health"),
         ("/internal/v1/api-keys/validate", None),
         ("/maas-api/internal/v1/api-keys/cleanup", None),
@@ -47,6 +49,8 @@ ROUTES = {name: [item for item in objects(f"overlays/{name}") if item["kind"] ==
         ("/maas-api/readyz", None),
         ("/maas-api/health/x", None),
         ("/maas-api/v1x/internal", None),
+        ("/maas-api/uix", None),
+        ("/ui/keys", None),
         ("/v1/modelsinternal", None),
         ("/metrics", None),
         ("/healthz", None),
@@ -64,7 +68,21 @@ Keys and platform tokens are checked by one callback. They pass on valid == true
 out or answered anything else denies."""
 
 SEGMENT = st.sampled_from(
-    ["internal", "maas-api", "v1", "v1internal", "models", "api-keys", "health", "..", ".", "", "validate", "%2e%2e"]
+    [
+        "internal",
+        "maas-api",
+        "v1",
+        "ui",
+        "v1internal",
+        "models",
+        "api-keys",
+        "health",
+        "..",
+        ".",
+        "",
+        "validate",
+        "%2e%2e",
+    ]
 )
 
 
@@ -72,7 +90,7 @@ SEGMENT = st.sampled_from(
 def test_no_path_leads_to_internal(segments: list[str], overlay: str) -> None:
     """The gateway normalizes dots before it matches; what is left never starts with /internal."""
     reached = upstream(ROUTES[overlay], "/" + "/".join(segment for segment in segments if segment not in ("..", ".")))
-    assert reached is None or reached == "/health" or reached == "/v1" or reached.startswith("/v1/")
+    assert reached is None or reached in ("/health", "/v1", "/ui") or reached.startswith(("/v1/", "/ui/"))
 
 
 def test_on_openshift_every_route_but_the_probe_is_under_a_policy() -> None:
