@@ -11,8 +11,8 @@ from tests.support.contract import check
 
 DAY = {"tokens": 1000, "per": "day"}
 NO_BUDGET = (
-    'budget must be an object of tokens and per, such as {"tokens": 100000, "per": "day"}, or of cost, currency and per, '
-    'such as {"cost": "25.50", "currency": "USD", "per": "month"}'
+    'budget must be an object of tokens and per, such as {"tokens": 100000, "per": "day"}, or of cost, currency and '
+    'per, such as {"cost": "25.50", "currency": "USD", "per": "month"}'
 )
 
 
