@@ -17,6 +17,7 @@ import time
 from types import FrameType
 
 from bench import (
+    audit,
     authorizer,
     gateway,
     load,
@@ -42,6 +43,7 @@ SUITES = {
     "models": models.run,
     "usage": usage.run,
     "quotas": quotas.run,
+    "audit": audit.run,
     "gateway": gateway.run,
 }
 

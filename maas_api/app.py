@@ -11,6 +11,7 @@ from flask import Flask
 
 from maas_api.access import assembly as access
 from maas_api.access.caller import Caller
+from maas_api.audit import assembly as audit
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
@@ -97,6 +98,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     catalog = models.catalog(settings, sources, documents)
     checking = validation.build(settings, store_url, minting.store, shared, people)
     prices = Prices(lambda: catalog.snapshot, settings.prices_file)
+    auditing = audit.build(settings, minting.store.database, admins)
     metering = usage.build(settings, minting.store, admins, prices, checking.validation)
     calls = Calls(catalog, opened.access)
     judgement = Judgement(calls, opened.paths)
@@ -107,7 +109,8 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", callback.route)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
-    blueprints = [subscription_views.blueprint(known.directory), *minting.blueprints, *metering.blueprints]
+    blueprints = [subscription_views.blueprint(known.directory), *auditing.blueprints]
+    blueprints += [*minting.blueprints, *metering.blueprints]
     shown = page.Parts(
         minting.store.database,
         minting.service,
@@ -143,6 +146,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         *minting.background,
         *checking.background,
         *metering.background,
+        *auditing.background,
         *signing_in.background,
     ]
     internal = guard.InternalGuard()

@@ -48,10 +48,11 @@ def option(default: str, env: str, section: str, help_: str, parse: Parser = _te
     )
 
 
-SERVER, PLATFORM, KEYS, STORE, USAGE, CACHE, CALLERS, CATALOG, PAGE, OBSERVE = (
+SERVER, PLATFORM, KEYS, AUDIT, STORE, USAGE, CACHE, CALLERS, CATALOG, PAGE, OBSERVE = (
     "Server",
     "Platform",
     "API keys",
+    "Audit",
     "Store",
     "Usage",
     "Validation cache",
@@ -105,6 +106,11 @@ class Settings:
     last_used_debounce_seconds: int = option("60", "LAST_USED_DEBOUNCE_SECS", KEYS, "A key's last use is written at most once in this many seconds; 0 writes each.", _integer(0, 86400))
     last_used_flush_seconds: float = option("5", "LAST_USED_FLUSH_SECONDS", KEYS, "Seconds between batched writes of last uses.", _seconds(0.05, 3600))
     rotation_grace_max_seconds: int = option("86400", "ROTATION_GRACE_MAX_SECONDS", KEYS, "Longest time an old secret may stay valid after a rotation.", _integer(0, 7 * 86400))
+
+    # Audit
+    audit_retention_days: int = option("400", "AUDIT_RETENTION_DAYS", AUDIT, "Days that audit records are kept; 0 keeps them for ever. PostgreSQL drops whole months.", _integer(0, 36500))
+    audit_file: Path | None = option("", "AUDIT_FILE", AUDIT, "File that gets each audit record as a JSON line, with real names: a path, or /dev/stdout. Empty: none.", _path)
+    audit_names: bool = option("false", "AUDIT_NAMES", AUDIT, "Real user names in the log's AUDIT lines, which have a hash of them otherwise.", _boolean)
 
     # Store
     database_url: str = option("", "DATABASE_URL", STORE, "postgresql://... or sqlite:///path. Empty: --database-url-file, then --database-secret, then the embedded SQLite file.")

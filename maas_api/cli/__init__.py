@@ -9,7 +9,9 @@ import click
 from maas_api import __version__
 from maas_api.cli.options import WholeSentences
 
-COMMANDS = ("cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve", "usage")
+COMMANDS = (
+    "audit", "cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve", "usage"
+)  # fmt: skip
 """The subcommands: each is the function of that name in the module of that name."""
 
 

@@ -11,7 +11,7 @@ import click
 
 from maas_api.cli.options import SectionedCommand, WholeSentences, settings_options
 from maas_api.cli.store import opened, plain
-from maas_api.config import CALLERS, CATALOG, KEYS, PLATFORM, STORE, ConfigError
+from maas_api.config import AUDIT, CALLERS, CATALOG, KEYS, PLATFORM, STORE, ConfigError
 
 if TYPE_CHECKING:
     from maas_api.config import Settings
@@ -37,9 +37,8 @@ def _command(name: str, *more: str) -> Callable[[_F], click.Command]:
         output = click.option(
             "--output", type=click.Choice(["table", "json"]), default="table", help="For people, or for scripts."
         )
-        return keys.command(name, cls=SectionedCommand)(
-            settings_options(STORE, PLATFORM, KEYS, *more)(output(function))
-        )
+        settings = settings_options(STORE, PLATFORM, KEYS, AUDIT, *more)
+        return keys.command(name, cls=SectionedCommand)(settings(output(function)))
 
     return decorate
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint
 from sqlalchemy.pool import QueuePool
 
+from maas_api.audit import assembly as audit
 from maas_api.config import ConfigError, Settings
 from maas_api.identity.admin import AdminCheck
-from maas_api.keys.audit import Audit, AuditLog
 from maas_api.keys.budget import BudgetError, Budgets, currencies, from_text
 from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.http import fleet_views, views
 from maas_api.keys.http.views import Unmatched, all_match
 from maas_api.keys.policy import Life, Spending
 from maas_api.keys.service import KeyService, SubscriptionResolver
-from maas_api.keys.statements.store import KeyStore
+from maas_api.keys.statements.store import KeyStore, id_of
 from maas_api.lifecycle import Background
 from maas_api.observability import metrics
-from maas_api.observability.logs import user_hash
 from maas_api.store.assembly import open_store
 from maas_api.store.database import Database
 
@@ -37,14 +37,13 @@ class Keys:
 
 
 def key_service(
-    settings: Settings, store: KeyStore, subscriptions: SubscriptionResolver, admins: AdminCheck, audit: Audit
+    settings: Settings, store: KeyStore, subscriptions: SubscriptionResolver, admins: AdminCheck
 ) -> KeyService:
     """The service over a store; the command line uses it without the rest."""
     return KeyService(
         store,
         subscriptions,
         admins,
-        audit,
         Life(settings.api_key_max_expiration_days),
         settings.rotation_grace_max_seconds,
         _spending(settings),
@@ -59,11 +58,14 @@ def build(
     unmatched: Unmatched = all_match,
 ) -> Keys:
     """Everything that mints and changes keys. Connects to nothing until started or used."""
-    store = KeyStore(open_store(settings, url), settings.tenant_name)
+    store = KeyStore(
+        open_store(settings, url),
+        settings.tenant_name,
+        journal=audit.journal(settings, partial(id_of, settings.tenant_name)),
+    )
     _measure(store.database, settings.db_max_open_conns)
-    audit = AuditLog(settings.tenant_name, user_hash)
-    service = key_service(settings, store, subscriptions, admins, audit)
-    fleet = KeyFleet(store, admins, audit)
+    service = key_service(settings, store, subscriptions, admins)
+    fleet = KeyFleet(store, admins)
     one = views.blueprint(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
     return Keys(store, service, fleet, (one, fleet_views.blueprint(fleet)), (store.database,))
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from maas_api.audit.record import PLATFORM, Draft
 from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys import policy
-from maas_api.keys.audit import Audit
 from maas_api.keys.faults import policy_is_400, revocation_fault_is, store_fault_is
 from maas_api.keys.policy import PolicyError
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements import bulk, search
 from maas_api.keys.statements.store import KeyStore
-
-PLATFORM_ACTOR = "platform"
-"""Who acts, in audit records, where a component of the platform called an internal endpoint."""
 
 
 class BulkRevocation(NamedTuple):
@@ -31,10 +28,9 @@ class BulkRevocation(NamedTuple):
 class KeyFleet:
     """The endpoints over many keys, without HTTP. Every method raises ApiError with the answer for the caller."""
 
-    def __init__(self, store: KeyStore, admins: AdminCheck, audit: Audit) -> None:
+    def __init__(self, store: KeyStore, admins: AdminCheck) -> None:
         self._store = store
         self._admins = admins
-        self._audit = audit
 
     def now(self) -> datetime:
         """The time statuses are computed at."""
@@ -51,6 +47,7 @@ class KeyFleet:
         wanted = filters["username"].strip() or None
         if not self._is_admin(who):
             if wanted not in (None, who.username):
+                self._refused(Draft("search", who.username, str(wanted)))
                 raise plain(403, "non-admin users can only search their own API keys")
             wanted = who.username
         with policy_is_400():
@@ -76,7 +73,11 @@ class KeyFleet:
             offset=offset,
         )
         with store_fault_is("Failed to search API keys"):
-            return search.find(self._store, query)
+            found, more = search.find(self._store, query)
+            others = [record.id for record in found if record.username != who.username]
+            if others:
+                self._store.journal.note(self._store.database, Draft("search", who.username, wanted or ""), others)
+        return found, more
 
     def bulk_revoke(self, who: Identity, asked: dict[str, Any]) -> BulkRevocation:
         """Revoke a user's or a subscription's active keys, or count them. ``asked`` is a loaded ``BulkRevokeBody``."""
@@ -85,28 +86,25 @@ class KeyFleet:
         if username is None and subscription is None:
             raise plain(400, "at least one of username or subscription is required")
         own = username == who.username and subscription is None
+        about = {"subscription": subscription or ""}
+        draft = Draft("bulk-revoke", who.username, username or "", about, always=True)
         if not own and not self._is_admin(who):
+            self._refused(draft)
             raise plain(403, "Access denied: admin privileges required for this bulk revoke operation")
         scope = " in ".join(
             part for part in (username and f"user {username}", subscription and f"subscription {subscription}") if part
         )
         with revocation_fault_is("Failed to revoke API keys", refused=self._store.refused_meanwhile):
-            act = bulk.count_active if asked["dryRun"] else bulk.revoke_active
-            count = act(self._store, username=username, subscription=subscription)
-        if not asked["dryRun"]:
-            details = {"owner": username or "", "subscription": subscription or ""}
-            self._audit(
-                "bulk-revoke",
-                actor=who.username,
-                keys=count,
-                **{name: value for name, value in details.items() if value},
-            )
+            if asked["dryRun"]:
+                count = bulk.count_active(self._store, username=username, subscription=subscription)
+            else:
+                count = bulk.revoke_active(self._store, username=username, subscription=subscription, draft=draft)
         return BulkRevocation(count, scope, asked["dryRun"])
 
     def sweep(self) -> int:
         """Delete ephemeral keys long past their expiry; returns how many."""
         with store_fault_is("Failed to cleanup expired ephemeral keys"):
-            return bulk.sweep(self._store)
+            return bulk.sweep(self._store, Draft("sweep", PLATFORM))
 
     def end_tenant(self, tenant: str) -> int:
         """Revoke every key of the tenant; returns how many."""
@@ -115,9 +113,10 @@ class KeyFleet:
         if tenant.strip() != self._store.tenant:
             raise plain(400, "tenant mismatch")
         with revocation_fault_is("Failed to revoke tenant API keys", refused=self._store.refused_meanwhile):
-            count = bulk.revoke_tenant(self._store)
-        self._audit("tenant-revoke", actor=PLATFORM_ACTOR, keys=count)
-        return count
+            return bulk.revoke_tenant(self._store, Draft("tenant-revoke", PLATFORM, always=True))
+
+    def _refused(self, draft: Draft) -> None:
+        self._store.journal.refused(self._store.database, draft)
 
     def _is_admin(self, who: Identity) -> bool:
         try:

@@ -6,17 +6,18 @@ import getpass
 from collections.abc import Callable
 from typing import Any
 
+from maas_api.audit import assembly as audit
+from maas_api.audit.journal import no_key
+from maas_api.audit.origin import COMMAND, Origin
 from maas_api.config import Settings
 from maas_api.identity.admin import StaticAdmins
 from maas_api.identity.headers import Identity
 from maas_api.keys.assembly import key_service
-from maas_api.keys.audit import Audit, AuditLog
 from maas_api.keys.fleet import BulkRevocation, KeyFleet
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import Minted, RotatedKey
 from maas_api.keys.statements import bulk
 from maas_api.keys.statements.store import KeyStore
-from maas_api.observability.logs import user_hash
 
 
 class Operator:
@@ -26,10 +27,10 @@ class Operator:
         name = f"operator:{getpass.getuser()}"
         self._self = Identity(name, (name,))
         admins = StaticAdmins((name,), ())
-        # The operator's own name stays readable: a record that hides who acted would be worth nothing.
-        audit = _OnBehalf(AuditLog(settings.tenant_name, lambda who: who if who == name else user_hash(who)), name)
-        self._keys = key_service(settings, store, _AsGiven(), admins, audit)
-        self._fleet = KeyFleet(store, admins, audit)
+        journal = audit.journal(settings, no_key, Origin(COMMAND, actor=name))
+        store = KeyStore(store.database, store.tenant, now=store.now, journal=journal)
+        self._keys = key_service(settings, store, _AsGiven(), admins)
+        self._fleet = KeyFleet(store, admins)
         self._store = store
         self.now = store.now
 
@@ -60,7 +61,7 @@ class Operator:
 
     def rotate(self, key_id: str, grace_seconds: int) -> RotatedKey:
         """A new secret for anyone's key. Over HTTP only the owner may; whoever holds the database could anyway."""
-        record = self.show(key_id)
+        record = self._keys.find(self._self, key_id)
         owner = Identity(record.username, record.groups)
         return self._keys.rotate(owner, key_id, grace_seconds=grace_seconds, idempotency_key=None)
 
@@ -75,15 +76,3 @@ class _AsGiven:
     def resolve(self, who: Identity, requested: str) -> str:
         """The requested name."""
         return requested
-
-
-class _OnBehalf:
-    """Audit records that name the operator as the actor and the key's user as the owner."""
-
-    def __init__(self, audit: Audit, operator: str) -> None:
-        self._audit = audit
-        self._operator = operator
-
-    def __call__(self, action: str, *, actor: str, keys: int, **details: str | bool) -> None:
-        """Pass the record on."""
-        self._audit(action, actor=self._operator, keys=keys, **{"owner": actor, **details})

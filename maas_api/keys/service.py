@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+from maas_api.audit.record import Draft
 from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
 from maas_api.keys import policy
-from maas_api.keys.audit import Audit
 from maas_api.keys.faults import policy_is_400, revocation_fault_is, store_fault_is
 from maas_api.keys.policy import UNLIMITED, Life, PolicyError, Spending
 from maas_api.keys.record import KeyRecord
@@ -58,7 +58,6 @@ class KeyService:
         store: KeyStore,
         subscriptions: SubscriptionResolver,
         admins: AdminCheck,
-        audit: Audit,
         life: Life,
         rotation_grace_max: int,
         spending: Spending = UNLIMITED,
@@ -67,7 +66,6 @@ class KeyService:
         self._store = store
         self._subscriptions = subscriptions
         self._admins = admins
-        self._audit = audit
         self.life = life
         self.rotation_grace_max = rotation_grace_max
         self._spending = spending
@@ -114,18 +112,25 @@ class KeyService:
         )
         with store_fault_is("Failed to create API key"):
             try:
-                self._store.insert(record, secret.hash)
+                self._store.insert(record, secret.hash, _mint(who, record))
             except sa.exc.SQLAlchemyError:
                 metrics.mints.labels("failure").inc()
                 raise
         metrics.mints.labels("success").inc()
-        self._audit(
-            "mint", actor=who.username, keys=1, key_id=record.id, subscription=subscription, ephemeral=ephemeral
-        )
         return Minted(secret, record)
 
     def get(self, who: Identity, key_id: str) -> KeyRecord:
-        """A key of the caller, or any of the tenant for an admin. Raises 404 for every other."""
+        """A key of the caller, or any of the tenant for an admin, who leaves a record. Raises 404 for every other."""
+        record = self.find(who, key_id)
+        if record.username != who.username:
+            with store_fault_is("Failed to retrieve API key"):
+                self._store.journal.note(
+                    self._store.database, Draft("read", who.username, record.username), [record.id]
+                )
+        return record
+
+    def find(self, who: Identity, key_id: str) -> KeyRecord:
+        """As :meth:`get`, for a change of the key, which has a record of its own."""
         with store_fault_is("Failed to retrieve API key"):
             record = self._store.get(key_id)
         if record is None or not self._may_touch(who, record):
@@ -138,12 +143,12 @@ class KeyService:
         500 where the store does not take it: the key is then refused from memory, and the answer says how far that
         goes.
         """
-        self.get(who, key_id)
+        found = self.find(who, key_id)
+        draft = Draft("revoke", who.username, found.username)
         with revocation_fault_is("Failed to revoke API key", refused=self._store.refused_meanwhile):
-            record = self._store.revoke(key_id)
+            record = self._store.revoke(key_id, draft)
         if record is None:
             raise plain(404, "API key not found")
-        self._audit("revoke", actor=who.username, keys=1, key_id=record.id, owner=record.username)
         return record
 
     def rotate(self, who: Identity, key_id: str, *, grace_seconds: int, idempotency_key: str | None) -> RotatedKey:
@@ -154,18 +159,22 @@ class KeyService:
         """
         if not 0 <= grace_seconds <= self.rotation_grace_max:
             raise plain(400, f"graceSeconds must be from 0 to {self.rotation_grace_max}, got {grace_seconds}")
-        if self.get(who, key_id).username != who.username:
+        owner = self.find(who, key_id).username
+        draft = Draft("rotate", who.username, owner, {"graceSeconds": str(grace_seconds)})
+        if owner != who.username:
+            self._store.journal.refused(self._store.database, draft, [key_id])
             raise plain(403, "only its owner can rotate an API key")
         secret = key_format.make()
         grace = timedelta(seconds=grace_seconds)
         with store_fault_is("Failed to rotate API key"):
             try:
-                done = rotation.rotate(self._store, key_id, secret.hash, grace=grace, idempotency_key=idempotency_key)
+                done = rotation.rotate(
+                    self._store, key_id, secret.hash, grace=grace, idempotency_key=idempotency_key, draft=draft
+                )
             except rotation.StaleRotationError:
                 raise plain(409, "Idempotency-Key belongs to a rotation that another one has followed") from None
         if done is None:
             raise plain(404, "API key not found")
-        self._audit("rotate", actor=who.username, keys=1, key_id=key_id, subscription=done.record.subscription)
         return RotatedKey(secret, *done)
 
     def set_budget(self, who: Identity, key_id: str, value: Any) -> KeyRecord:
@@ -173,23 +182,18 @@ class KeyService:
 
         Raises 403 for the key's owner, 404 for everyone else who is no admin.
         """
-        record = self.get(who, key_id)
+        record = self.find(who, key_id)
+        draft = Draft("budget", who.username, record.username)
         if not self._is_admin(who):  # then it is the caller's own
+            self._store.journal.refused(self._store.database, draft, [key_id])
             raise plain(403, "only an admin can change an API key's budget")
         with policy_is_400():
             budgets = () if value is None else policy.budgets(value)
+        draft = draft._replace(details={"budget": ", ".join(map(str, budgets)) or "none"})
         with store_fault_is("Failed to change the API key's budget"):
-            changed = self._store.set_budgets(key_id, budgets)
+            changed = self._store.set_budgets(key_id, budgets, draft)
         if changed is None:
             raise plain(404, "API key not found")
-        self._audit(
-            "budget",
-            actor=who.username,
-            keys=1,
-            key_id=key_id,
-            owner=record.username,
-            budget=", ".join(map(str, budgets)),
-        )
         return changed
 
     def _may_touch(self, who: Identity, record: KeyRecord) -> bool:
@@ -203,6 +207,15 @@ class KeyService:
         except AdminCheckError:
             _log.warning("admin check failed, the key stays hidden", exc_info=True)
             return False
+
+
+def _mint(who: Identity, record: KeyRecord) -> Draft:
+    limits = {"models": ", ".join(record.models or ()), "budget": ", ".join(map(str, record.budgets))}
+    expires = "" if record.expires_at is None else record.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {"name": record.name, "subscription": record.subscription, "expires": expires}
+    return Draft(
+        "mint", who.username, record.username, {**about, "ephemeral": "yes" if record.ephemeral else "", **limits}
+    )
 
 
 @contextmanager

@@ -104,7 +104,10 @@ store_errors = Counter(
     "maas_api_store_errors_total",
     "Statements that failed for a reason of the store's.",
     ("operation",),
-    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",), ("usage",), ("budget",)],
+    [("lookup",), ("write",), ("last_used",), ("changes",), ("registry",), ("usage",), ("budget",), ("audit",)],
+)
+audit_lines_lost = Counter(
+    "maas_api_audit_lines_lost_total", "Audit records that AUDIT_FILE could not take; the store has them."
 )
 pool_connections = Gauge(
     "maas_api_store_pool_connections",

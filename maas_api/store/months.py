@@ -28,8 +28,12 @@ def next_month(month: datetime) -> datetime:
     return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
 
 
-def ensure(connection: sa.Connection, table: str, moment: datetime) -> None:
-    """Have a partition for the month of ``moment``, within the caller's transaction. Free where there is one."""
+def ensure(connection: sa.Connection, table: str, moment: datetime, *, fill: int = 70) -> None:
+    """Have a partition for the month of ``moment``, within the caller's transaction. Free where there is one.
+
+    ``fill``: percent of a page that new rows take. Where rows are updated again and again within their hour, the room
+    left keeps those updates out of the indexes.
+    """
     month = month_of(moment)
     name = f"{table}_{month:%Y_%m}"
     if _attached(connection, table, name):
@@ -37,10 +41,9 @@ def ensure(connection: sa.Connection, table: str, moment: datetime) -> None:
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     if _attached(connection, table, name):
         return
-    # Rows are updated again and again within their hour: room in each page keeps those updates out of the indexes.
     connection.exec_driver_sql(
         f"CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-        " WITH (fillfactor = 70)"
+        f" WITH (fillfactor = {fill})"
     )
     connection.exec_driver_sql(
         f"ALTER TABLE {table} ATTACH PARTITION {name}"

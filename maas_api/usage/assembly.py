@@ -13,10 +13,10 @@ from maas_api.identity.admin import AdminCheck, StaticAdmins
 from maas_api.keys.statements.store import KeyStore
 from maas_api.lifecycle import Background
 from maas_api.store.database import Database
+from maas_api.store.keeper import Keeper
 from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.http import ingest, views
 from maas_api.usage.intake import Intake
-from maas_api.usage.keeper import Keeper
 from maas_api.usage.own_key import OwnKey
 from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
@@ -57,7 +57,7 @@ def build(
     own_key = OwnKey(presented, store.get, service, partial(state_of, store.database, keep=keep))
     return Assembled(
         (ingest.blueprint(intake), views.blueprint(service, own_key, presented)),
-        (Keeper(ledger, settings.usage_retention_days), spending),
+        (Keeper("usage", ledger.forget, ledger.now, settings.usage_retention_days), spending),
         spending,
         service,
         own_key,

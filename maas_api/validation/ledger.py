@@ -61,7 +61,7 @@ class KeyLedger:
     def record_expired(self, key_ids: set[str]) -> None:
         """See :class:`maas_api.validation.bookkeeping.Ledger`."""
         keys = api_keys.c
-        with self._store.changing() as (connection, changed):
+        with self._store.changing(None) as (connection, changed):
             changed += connection.execute(
                 sa.update(api_keys)
                 .where(

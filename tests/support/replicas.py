@@ -12,8 +12,6 @@ from maas_api.config import Settings, load
 from maas_api.identity.admin import StaticAdmins
 from maas_api.identity.headers import Identity
 from maas_api.keys import assembly as keys
-from maas_api.keys.audit import AuditLog
-from maas_api.observability.logs import user_hash
 from maas_api.validation import assembly as validation
 from maas_api.validation.verdict import Verdict
 
@@ -36,7 +34,7 @@ class Replica:
         made = keys.build(settings, url, bound, admins)
         checking = validation.build(settings, url, made.store)
         self.store, self.validation = made.store, checking.validation
-        self.service = keys.key_service(settings, made.store, bound, admins, AuditLog(settings.tenant_name, user_hash))
+        self.service = keys.key_service(settings, made.store, bound, admins)
         self._background = (*made.background, *checking.background)
 
     def start(self) -> None:

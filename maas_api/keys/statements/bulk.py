@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from maas_api.audit.record import ITSELF, Draft
 from maas_api.keys.statements.search import has_status
 from maas_api.keys.statements.store import KeyStore
 from maas_api.store.tables import api_keys, key_models, old_secrets, rotations
@@ -18,6 +19,7 @@ EPHEMERAL_KEPT: Final = timedelta(minutes=30)
 IDEMPOTENCY_KEPT: Final = timedelta(hours=24)
 """How long a rotation can be repeated by its Idempotency-Key."""
 _BATCH: Final = 5_000  # ids of one statement
+_LATE: Final = Draft("revoke", ITSELF, details={"why": "asked for while the store took no revocation"})
 
 
 def count_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
@@ -34,23 +36,25 @@ def owners_of_active(store: KeyStore) -> list[str]:
         return list(connection.execute(owners).scalars())
 
 
-def revoke_active(store: KeyStore, *, username: str | None, subscription: str | None) -> int:
+def revoke_active(
+    store: KeyStore, *, username: str | None, subscription: str | None, draft: Draft | None = None
+) -> int:
     """Revoke the unexpired active keys of a user, of a subscription, or of a user in a subscription."""
-    return _revoke(store, *_active(store, username, subscription))
+    return _revoke(store, draft, *_active(store, username, subscription))
 
 
-def revoke_tenant(store: KeyStore) -> int:
+def revoke_tenant(store: KeyStore, draft: Draft | None = None) -> int:
     """Revoke every key of the tenant that is stored as active, those past their expiry included."""
-    return _revoke(store, api_keys.c.tenant == store.tenant, api_keys.c.status == "active")
+    return _revoke(store, draft, api_keys.c.tenant == store.tenant, api_keys.c.status == "active")
 
 
-def sweep(store: KeyStore) -> int:
+def sweep(store: KeyStore, draft: Draft | None = None) -> int:
     """Delete ephemeral keys long past their expiry, and what belongs to no key or no moment any more.
 
     Returns the number of keys deleted.
     """
     keys, now = api_keys.c, store.now()
-    with store.changing() as (connection, changed):
+    with store.changing(draft) as (connection, changed):
         changed += connection.execute(
             sa.delete(api_keys)
             .where(keys.tenant == store.tenant, keys.ephemeral.is_(True), keys.expires_at < now - EPHEMERAL_KEPT)
@@ -76,23 +80,23 @@ def _active(store: KeyStore, username: str | None, subscription: str | None) -> 
 
 
 def revoke_these(store: KeyStore, key_ids: Sequence[str]) -> int:
-    """Revoke those of the keys that are stored as active."""
+    """Revoke those of the keys that are stored as active, as somebody asked when the store did not take it."""
     count = 0
     for start in range(0, len(key_ids), _BATCH):
         part = key_ids[start : start + _BATCH]
         conditions = api_keys.c.tenant == store.tenant, api_keys.c.status == "active", api_keys.c.id.in_(part)
-        with store.changing() as (connection, changed):
+        with store.changing(_LATE) as (connection, changed):
             changed += connection.execute(_revoked(*conditions)).scalars()
         count += len(changed)
     return count
 
 
-def _revoke(store: KeyStore, *conditions: sa.ColumnElement[Any]) -> int:
+def _revoke(store: KeyStore, draft: Draft | None, *conditions: sa.ColumnElement[Any]) -> int:
     def matching() -> list[str]:
         with store.database.reading() as connection:
             return list(connection.execute(sa.select(api_keys.c.id).where(*conditions)).scalars())
 
-    with store.revoking(matching), store.changing() as (connection, changed):
+    with store.revoking(matching), store.changing(draft) as (connection, changed):
         changed += connection.execute(_revoked(*conditions)).scalars()
     return len(changed)
 

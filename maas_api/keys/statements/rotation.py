@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from maas_api.audit.record import Draft
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements.bulk import IDEMPOTENCY_KEPT
 from maas_api.keys.statements.rows import COLUMNS, record_of
@@ -35,14 +36,20 @@ class StaleRotationError(Exception):
 
 
 def rotate(
-    store: KeyStore, key_id: str, key_hash: str, *, grace: timedelta, idempotency_key: str | None
+    store: KeyStore,
+    key_id: str,
+    key_hash: str,
+    *,
+    grace: timedelta,
+    idempotency_key: str | None,
+    draft: Draft | None = None,
 ) -> Rotated | None:
     """Give an active, unexpired key the secret with this hash. None where there is no such key.
 
     ``grace``: how long the secret in use until now stays valid too. Raises StaleRotationError.
     """
     keys, now = api_keys.c, store.now()
-    with store.changing() as (connection, changed):
+    with store.changing(draft) as (connection, changed):
         lookup = sa.select(*COLUMNS, keys.key_hash).where(*store.mine(key_id))
         row = connection.execute(lookup.with_for_update(of=api_keys)).first()
         if row is None or record_of(row).status_at(now) != "active":

@@ -10,14 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from maas_api.audit.journal import Journal
+from maas_api.audit.record import Draft
 from maas_api.keys import budget
 from maas_api.keys.budget import Budgets
+from maas_api.keys.format import hash_key
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements.rows import COLUMNS, record_of
 from maas_api.store import limits
 from maas_api.store.announcements import announce
 from maas_api.store.database import Database
-from maas_api.store.tables import api_keys, key_budgets, key_models
+from maas_api.store.tables import api_keys, key_budgets, key_models, old_secrets
 
 Listener = Callable[[Sequence[str]], None]
 """Takes the ids of keys."""
@@ -32,10 +35,12 @@ class KeyStore:
         tenant: str,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        journal: Journal | None = None,
     ) -> None:
         self.database = database
         self.tenant = tenant
         self.now = now
+        self.journal = Journal(tenant) if journal is None else journal
         self._listeners: list[Listener] = []
         self._refusers: list[Listener] = []
 
@@ -66,19 +71,38 @@ class KeyStore:
             raise
 
     @contextmanager
-    def changing(self) -> Iterator[tuple[sa.Connection, list[str]]]:
-        """A transaction and the list to put the ids of changed keys on. The only way to change a key."""
+    def changing(self, draft: Draft | None) -> Iterator[tuple[sa.Connection, list[str]]]:
+        """A transaction and the list to put the ids of changed keys on. The only way to change a key.
+
+        ``draft`` is recorded in it; None where nobody asked for the change.
+        """
         changed: list[str] = []
-        with self.database.writing() as connection:
+        with self.recording(draft, changed) as connection:
             yield connection, changed
             announce(connection, changed, self.now())
         if changed:
             for listener in self._listeners:
                 listener(changed)
 
-    def insert(self, record: KeyRecord, key_hash: str) -> None:
+    @contextmanager
+    def recording(self, draft: Draft | None, changed: Sequence[str]) -> Iterator[sa.Connection]:
+        """A transaction that ends in the record of it, unless there is no draft, or nothing changed to speak of."""
+        entry = None
+        try:
+            with self.database.writing() as connection:
+                yield connection
+                if draft is not None and (changed or draft.always):
+                    entry = self.journal.write(connection, draft, changed)
+        except sa.exc.SQLAlchemyError:
+            if draft is not None:
+                self.journal.failed(draft)
+            raise
+        if entry is not None:
+            self.journal.told(entry)
+
+    def insert(self, record: KeyRecord, key_hash: str, draft: Draft | None = None) -> None:
         """Store a new key. Nothing needs to be announced: nobody can have asked for its hash before."""
-        with self.database.writing() as connection:
+        with self.recording(draft, [record.id]) as connection:
             connection.execute(
                 sa.insert(api_keys).values(
                     id=record.id,
@@ -108,9 +132,9 @@ class KeyStore:
         with self.database.reading() as connection:
             return self._get(connection, key_id)
 
-    def revoke(self, key_id: str) -> KeyRecord | None:
+    def revoke(self, key_id: str, draft: Draft | None = None) -> KeyRecord | None:
         """Revoke a key that is stored as active, and give it back. None where there is none to revoke."""
-        with self.revoking(lambda: [key_id]), self.changing() as (connection, changed):
+        with self.revoking(lambda: [key_id]), self.changing(draft) as (connection, changed):
             done = connection.execute(
                 sa.update(api_keys).where(*self.mine(key_id), api_keys.c.status == "active").values(status="revoked")
             )
@@ -119,9 +143,9 @@ class KeyStore:
             changed.append(key_id)
             return self._get(connection, key_id)
 
-    def set_budgets(self, key_id: str, budgets: Budgets) -> KeyRecord | None:
+    def set_budgets(self, key_id: str, budgets: Budgets, draft: Draft | None = None) -> KeyRecord | None:
         """Replace a key's budgets, and give it back. None where there is no such key."""
-        with self.changing() as (connection, changed):
+        with self.changing(draft) as (connection, changed):
             record = self._get(connection, key_id)
             if record is None:
                 return None
@@ -142,6 +166,16 @@ class KeyStore:
     def _get(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
         row = connection.execute(sa.select(*COLUMNS).where(*self.mine(key_id))).first()
         return None if row is None else record_of(row)
+
+
+def id_of(tenant: str, connection: sa.Connection, presented: str) -> str:
+    """The id of the tenant's key with this secret, a replaced one too; "" where there is none."""
+    key_hash = hash_key(presented)
+    if key_hash is None:
+        return ""
+    now = sa.select(api_keys.c.id).where(api_keys.c.key_hash == key_hash, api_keys.c.tenant == tenant)
+    before = sa.select(old_secrets.c.key_id).where(old_secrets.c.key_hash == key_hash, old_secrets.c.tenant == tenant)
+    return connection.execute(sa.union_all(now, before)).scalar() or ""
 
 
 def _limits_of(record: KeyRecord) -> set[str]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from maas_api.models.price import Price
-from maas_api.usage.http.report_json import cell, written
+from maas_api.tabular import cell, written
 from maas_api.usage.prices import PER, PriceBook, shown
 from maas_api.usage.report import Line, Report
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from maas_api.tabular import cell, written
 from maas_api.usage.prices import shown
 from maas_api.usage.report import Line, Report, as_fields
 
@@ -52,15 +51,6 @@ def as_csv(report: Report, *, priced: bool) -> str:
     return written(_header(report, currencies, priced=priced), rows)
 
 
-def written(header: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """CSV text with CRLF line ends."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, header, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def _header(report: Report, currencies: Iterable[str], *, priced: bool) -> list[str]:
     start = [] if report.query.interval == "total" else ["start"]
     groups = [name for item in report.query.group_by for name in ((item, "keyName") if item == "key" else (item,))]
@@ -85,11 +75,6 @@ def _numbers(line: Line, *, priced: bool) -> dict[str, Any]:
     if priced:
         fields["cost"] = {currency: shown(amount) for currency, amount in sorted(line.cost.amounts.items())}
     return fields
-
-
-def cell(value: str) -> str:
-    """Text that a spreadsheet does not take for a formula: names of keys and models are other people's words."""
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _time(moment: datetime) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from maas_api import migrations
 from maas_api.store import months
 from maas_api.store.database import Database, open_database
-from maas_api.usage.keeper import Keeper
+from maas_api.store.keeper import Keeper
 from maas_api.usage.otlp import Entry
 from maas_api.usage.query import Query
 from maas_api.usage.rollup import Folded, fold
@@ -67,11 +67,11 @@ def test_sums_older_than_the_retention_go_and_the_others_stay(database: Database
         clock.now = NOW - timedelta(days=days)
         ledger.add(calls(clock.now, 700, str(days).encode()))
     clock.now = NOW
-    keeper = Keeper(ledger, 60)
+    keeper = Keeper("usage", ledger.forget, ledger.now, 60)
     keeper.look()
     keeper.look()
     assert count(database) == 1400
-    Keeper(ledger, 0).look()
+    Keeper("usage", ledger.forget, ledger.now, 0).look()
     assert count(database) == 1400
 
 
