@@ -78,16 +78,17 @@ def statement(query: Query, tenant: str) -> sa.Select[Any]:
     """One page and one row more, which tells whether there is another page."""
     columns = audit.c
     listed = [column.label("keys_") if column.name == "keys" else column for column in columns]  # a row has keys()
-    found = sa.select(*listed).where(columns.tenant == tenant)
+    found = sa.select(*listed)
     at, record_id = columns.at, columns.id
-    only = dict(query.only)
+    only = {_COLUMN.get(name, name): value for name, value in query.only.items()} | {"tenant": tenant}
     key = only.pop("key", None)
     if key is not None:
         at, record_id = audit_keys.c.at, audit_keys.c.audit_id
         same = sa.and_(columns.id == record_id, columns.at == at)
         found = found.select_from(audit_keys.join(audit, same)).where(audit_keys.c.key_id == key)
     for name, value in only.items():
-        found = found.where(columns[_COLUMN.get(name, name)] == value)
+        # A key has few records: each is looked up by its id, and no other index may be thought of.
+        found = found.where((columns[name] if key is None else columns[name].concat("")) == value)
     if query.start is not None:
         found = found.where(at >= query.start)
     if query.end is not None:

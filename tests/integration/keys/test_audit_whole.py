@@ -163,7 +163,8 @@ def test_a_process_that_is_killed_leaves_both_or_neither(database: Database, mom
         action if action != "late" else "revoke" for action in ACTIONS
     )
     with database.reading() as connection:
-        changed = dict(connection.execute(sa.text("SELECT username, status FROM api_keys")).tuples().all())
+        rows = connection.execute(sa.text("SELECT username, status FROM api_keys"))
+        changed = {row.username: row.status for row in rows}
     assert changed["of-revoke"] == changed["of-bulk-revoke"] == changed["of-late"] == "revoked"
     assert "of-sweep" not in changed
     assert changed["of-mint"]
