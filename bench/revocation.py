@@ -21,6 +21,7 @@ from bench.services import VALIDATE, Running
 from maas_api.kube.objects import CONFIG_MAP, GROUP
 from tests.support import go_service, kubeapi
 from tests.support.kubeapi import KubeApi, kubeconfig
+from tests.support.wait import until
 
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]'}
 CONNECTIONS = 8
@@ -113,6 +114,7 @@ def _directory(api: KubeApi, *disabled: str) -> object:
     return api.put(CONFIG_MAP.plural, {"metadata": _NAME, "data": {"directory.yaml": text}})
 
 
+_WORKERS = 4
 _OTHERS = [f"user-{number}" for number in range(1000)]
 _LEAVING: tuple[tuple[str, str, Change, Change], ...] = (
     ("the owner leaves the group (OpenShift)", "openshift", lambda api: _group(api, "bench"), _group),
@@ -134,7 +136,14 @@ def _by_leaving(store: str, count: int, live: str, enter: Change, leave: Change)
             ("SOURCE_LLMINFERENCESERVICES", "SOURCE_SUBSCRIPTIONS", "SOURCE_REGISTRY", "ADMIN_CHECK"), "off"
         )
         more = {"KUBERNETES": "on", "KUBECONFIG": str(kubeconfig(api, Path(folder))), "LIVE_GROUPS": live, **off}
-        return _measure(store, 2, count, leaves, before=lambda: enter(api), **more)
+        kind = (GROUP if live == "openshift" else CONFIG_MAP).plural
+
+        def again() -> None:
+            # Watching begins after a service that starts is ready: what happens before is taken in then.
+            until(lambda: api.requests[f"watch {kind}"] >= _WORKERS, what="every worker watches", seconds=60)
+            enter(api)
+
+        return _measure(store, 2, count, leaves, before=again, **more)
 
 
 def _measure(

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 class Reflector:
     """One kind, one thread. ``field_selector`` and ``namespace`` narrow what is watched. Absence of a ``required``
     kind does not count as having read it. An ``optional`` kind holds nothing up where this service may not read it.
+    ``label``: what it goes by in states and metrics, where two watch one kind; "" for the kind.
 
     ``pause(seconds)`` waits and returns whether to stop; ``clock`` and ``jitter`` (a number from 0 to 1) are for tests.
     """
@@ -51,6 +52,7 @@ class Reflector:
         field_selector: str = "",
         required: bool = False,
         optional: bool = False,
+        label: str = "",
         timing: Timing = Timing(),  # noqa: B008 -- immutable
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -59,6 +61,7 @@ class Reflector:
         self._client = client
         self.store = store
         self._kind: Kind = store.kind
+        self._label = label or store.kind.plural
         self._required = required
         self._optional = optional
         self._namespace = namespace
@@ -88,18 +91,18 @@ class Reflector:
     def status(self) -> list[FeedStatus]:
         """How fresh the store is. An open, quiet watch is in touch: its age counts from the last thing heard."""
         age = max(0.0, self._clock() - self._contact)
-        return [FeedStatus(self._kind.plural, self._state, age, self._detail)]
+        return [FeedStatus(self._label, self._state, age, self._detail)]
 
     def complaints(self) -> list[str]:
         """Why it is out of touch, if it is."""
-        return [f"{self._kind.plural}: {self._detail}"] if self._state not in ("live", "absent") else []
+        return [f"{self._label}: {self._detail}"] if self._state not in ("live", "absent") else []
 
     # -- lifecycle
 
     def start(self) -> None:
         """Begin, in an own thread."""
-        metrics.watch_objects.labels(self._kind.plural).read_from(self.store.__len__)
-        self._thread = threading.Thread(target=self._run, name=f"reflector-{self._kind.plural}", daemon=True)
+        metrics.watch_objects.labels(self._label).read_from(self.store.__len__)
+        self._thread = threading.Thread(target=self._run, name=f"reflector-{self._label}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -129,7 +132,7 @@ class Reflector:
                 if not self._stop.is_set():
                     self._failed(fault)
             except Exception as fault:  # the thread must outlive a bug in one round; the store keeps what it has
-                log.exception("watching %s failed", self._kind.plural)
+                log.exception("watching %s failed", self._label)
                 self._lost(type(fault).__name__, self._backoff.refused())
 
     def _cycle(self) -> None:
@@ -161,12 +164,12 @@ class Reflector:
 
     def _lost(self, detail: str, wait: float) -> None:
         """Note an error and wait so many seconds. The store keeps what it has."""
-        metrics.watch_restarts.labels(self._kind.plural).inc()
+        metrics.watch_restarts.labels(self._label).inc()
         if self._state not in ("waiting", "refused"):
             self._state = "stale"
         if detail != self._detail:
             level = logging.WARNING if self._backoff.failures > 1 or wait > 1 else logging.INFO
-            log.log(level, "watch on %s interrupted: %s", self._kind.plural, detail, extra={"kind": self._kind.plural})
+            log.log(level, "watch on %s interrupted: %s", self._label, detail, extra={"kind": self._label})
         self._detail = detail
         if wait:
             self._pause(wait)
@@ -176,7 +179,7 @@ class Reflector:
 
     def _live(self) -> None:
         if self._state in ("stale", "refused"):
-            log.info("watch on %s is back", self._kind.plural, extra={"kind": self._kind.plural})
+            log.info("watch on %s is back", self._label, extra={"kind": self._label})
         self._state, self._detail = "live", ""
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
@@ -202,7 +205,7 @@ class Reflector:
             self._pause(self._timing.absent * (0.9 + 0.2 * self._jitter()))
             return
         if self._state != "absent":
-            log.info("the cluster has no %s.%s", self._kind.plural, self._kind.group, extra={"kind": self._kind.plural})
+            log.info("the cluster has no %s.%s", self._kind.plural, self._kind.group, extra={"kind": self._label})
         self.store.replace(())
         self._state, self._detail = "absent", "the cluster does not have this kind"
         self._backoff.succeeded()
@@ -222,7 +225,7 @@ class Reflector:
             objects, version = paging.read(self._get, path, self._selector, 0, self._slim)
         self.store.replace(objects)
         self._live()
-        metrics.watch_relists.labels(self._kind.plural).inc()
+        metrics.watch_relists.labels(self._label).inc()
         return version
 
     # -- watch

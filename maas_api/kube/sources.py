@@ -72,6 +72,7 @@ class Wanted(NamedTuple):
     optional: bool = False
     namespace: str = ""
     name: str = ""
+    label: str = ""
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
@@ -95,7 +96,8 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
     if settings.live_groups == "openshift":
         found.append(Wanted(GROUP, required=True))
     if settings.live_groups == "configmap":
-        found.append(Wanted(CONFIG_MAP, namespace=settings.namespace, name=settings.live_groups_configmap))
+        place, name = settings.namespace, settings.live_groups_configmap
+        found.append(Wanted(CONFIG_MAP, namespace=place, name=name, label=f"{CONFIG_MAP.plural}/{name}"))
     return tuple(found)
 
 
@@ -140,5 +142,6 @@ def _reflector(client: Client, item: Wanted, timing: Timing) -> Reflector:
         field_selector=f"metadata.name={item.name}" if item.name else "",
         required=item.required,
         optional=item.optional,
+        label=item.label,
         timing=timing,
     )

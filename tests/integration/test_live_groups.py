@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from maas_api.app import build
 from maas_api.cli import main
 from maas_api.config import ConfigError, load
+from maas_api.kube import sources as kube_sources
 from maas_api.kube.objects import GROUP
 from tests.support import kubeapi
 from tests.support.kubeapi import KubeApi, kubeconfig
@@ -244,6 +245,13 @@ def test_a_cluster_without_the_kind_is_not_one_in_which_nobody_is_in_any_group(a
         until(lambda: api.requests, what="the cluster was asked")
         assert client.get("/readyz").status_code == 503
         assert client.post("/internal/v1/api-keys/validate", json={"key": "sk-oai-a_b"}).status_code == 503
+
+
+def test_the_directory_is_watched_under_a_name_of_its_own(api: KubeApi, tmp_path: Path) -> None:
+    """Beside the registry, which is a ConfigMap too: the staleness of each is alerted by its name."""
+    sources = kube_sources.build(load(flags(api, tmp_path, live_groups="configmap"), {}), {})
+    names = [status.name for feed in sources.every_feed for status in feed.status()]
+    assert sorted(names) == ["configmaps", "configmaps/maas-directory"]
 
 
 def test_it_needs_something_to_read() -> None:

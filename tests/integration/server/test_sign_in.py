@@ -15,6 +15,7 @@ from maas_api.app import build
 from maas_api.config import Settings
 from maas_api.gateway.signin import SignIn
 from maas_api.wire import Reply, Request
+from tests.support.issuer import issuers
 from tests.support.process import ROOT, USER, Running, running
 from tests.support.serving import serving
 
@@ -128,6 +129,26 @@ def test_off_a_credential_alone_is_nobody(tmp_path: Path) -> None:
     )
     with serving(build(settings)) as url:
         assert httpx.post(f"{url}/v1/api-keys", headers=ALICE, json={"name": "x"}).status_code == 401
+
+
+def test_a_user_of_an_issuer_mints_and_lists_and_a_token_for_others_is_told_why_not(tmp_path: Path) -> None:
+    with issuers(tmp_path) as (ca, [issuer]):
+        flags = ("--oidc-issuer", issuer.url, "--oidc-audiences", "maas", "--oidc-ca-file", str(ca))
+        with running(tmp_path, "--workers", "2", "--sign-in", *flags) as service, httpx.Client() as client:
+            bearer = {"Authorization": f"Bearer {issuer.token()}"}
+            minted = client.post(f"{service.url}/v1/api-keys", headers=bearer, json={"name": "k"})
+            assert minted.status_code == 201, minted.text
+            record = client.get(f"{service.url}/v1/api-keys/{minted.json()['id']}", headers=bearer).json()
+            assert record["username"] == "alice"
+            key = {"Authorization": f"Bearer {minted.json()['key']}"}
+            assert client.get(f"{service.url}/v1/models", headers=key).status_code == 200
+            other = {"Authorization": f"Bearer {issuer.token(aud='shop')}"}
+            refused = client.get(f"{service.url}/v1/models", headers=other)
+            assert refused.status_code == 401
+            assert "aud: must have one of maas" in refused.json()["error"]["message"]
+            told = client.get(f"{service.url}/readyz").json()["checks"]["issuers"]
+            assert (told["ready"], told[issuer.url]["keys"]) == (True, 1)
+            assert "eyJ" not in service.log()
 
 
 def test_it_prints_where_it_is_and_never_a_token(service: Running) -> None:
