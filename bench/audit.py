@@ -22,7 +22,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "what somebody did": {"only": {"actor": "user-7"}},
     "what was done to somebody's keys": {"only": {"owner": "user-7"}},
     "what was done to a key": {"only": {"key": "key-77"}},
-    "what was done with a key": {"only": {"viaKey": "key-77"}},
+    "what was done with a key": {"only": {"viaKey": "key-78"}},
     "what was refused": {"only": {"outcome": "refused"}},
     "revocations of a month ago": {
         "only": {"action": "revoke"}, "start": NEWEST - timedelta(days=60), "end": NEWEST - timedelta(days=30)
