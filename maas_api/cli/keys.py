@@ -67,13 +67,13 @@ def create(output: str, user: str, groups: tuple[str, ...], **values: Any) -> No
     asked["expiresIn"] = values.pop("expires_in")
     with _operator(values) as (operator, settings):
         from maas_api.identity.headers import Identity
-        from maas_api.keys.http.key_json import minted_json
+        from maas_api.keys.http.key_json import minted_json, warnings_json
 
         asked["subscription"] = asked["subscription"].strip() or settings.default_subscription
         if not asked["subscription"]:
             raise click.UsageError("--subscription: must be given, no --default-subscription is set")
         made = operator.create(Identity(user, groups), asked)
-        _print_record(minted_json(made), output)
+        _print_record(minted_json(made) | warnings_json((), made.dropped), output)
 
 
 @_command("list")

@@ -19,7 +19,7 @@ _LABELS_MAX, _LABEL_KEY_MAX, _LABEL_VALUE_MAX = 50, 128, 1024  # pairs, bytes, b
 _MODELS_MAX, _MODELS_BYTES_MAX = 50, 384  # patterns; bytes of their JSON, so that a validation reply stays small
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f]")
-_GROUP = re.compile(r"[a-zA-Z0-9:._-]+", re.ASCII)
+_UNQUOTED = frozenset('"\\,')
 _LABEL_KEY = re.compile(
     r"([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?/)?[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?", re.ASCII
 )
@@ -115,14 +115,26 @@ def labels(value: Mapping[str, str]) -> dict[str, str]:
     return dict(value)
 
 
-def groups(value: Sequence[str]) -> tuple[str, ...]:
-    """The caller's groups, kept as a snapshot. Raises PolicyError for a name that a gateway could not quote safely."""
-    for group in value:
-        if not _GROUP.fullmatch(group):
-            raise PolicyError(
-                f"group {_shown(group)} must consist of letters, digits, colons, dots, underscores and hyphens"
-            )
-    return tuple(value)
+class Carried(NamedTuple):
+    """Groups that a key carries, and the caller's others."""
+
+    groups: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def groups(value: Sequence[str]) -> Carried:
+    """The caller's groups, kept as a snapshot, without those that a gateway could turn into others.
+
+    The gateways of the Go service put names between quotes as they are, and join them with commas: a quote, a backslash
+    or a comma in one would make two of it. Raises PolicyError where no group is left: nothing takes such a key.
+    """
+    kept = tuple(group for group in value if group.isprintable() and _UNQUOTED.isdisjoint(group))
+    if not kept:
+        raise PolicyError(
+            f"groups must have a name without quotes, backslashes, commas and unprintable characters, "
+            f"got {_shown(list(value))}"
+        )
+    return Carried(kept, tuple(group for group in value if group not in kept))
 
 
 def models(value: Sequence[str]) -> tuple[str, ...]:

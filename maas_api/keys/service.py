@@ -36,10 +36,11 @@ class SubscriptionResolver(Protocol):
 
 
 class Minted(NamedTuple):
-    """A key and its secret, which nobody will see again."""
+    """A key and its secret, which nobody will see again. ``dropped``: groups of its owner's that it does not carry."""
 
     secret: key_format.NewKey
     record: KeyRecord
+    dropped: tuple[str, ...] = ()
 
 
 class RotatedKey(NamedTuple):
@@ -84,7 +85,7 @@ class KeyService:
             name = asked["name"] or f"ephemeral-{time.time_ns()}"
             name = policy.name(name)
             description = policy.description(asked["description"])
-            groups = policy.groups(who.groups)
+            groups, dropped = policy.groups(who.groups)
             models = None if asked["models"] is None else policy.models(asked["models"])
             budgets = self._spending.of(asked.get("budget"))
         with policy_is_400(), counted_if_refused():
@@ -117,7 +118,7 @@ class KeyService:
                 metrics.mints.labels("failure").inc()
                 raise
         metrics.mints.labels("success").inc()
-        return Minted(secret, record)
+        return Minted(secret, record, dropped)
 
     def get(self, who: Identity, key_id: str) -> KeyRecord:
         """A key of the caller, or any of the tenant for an admin, who leaves a record. Raises 404 for every other."""

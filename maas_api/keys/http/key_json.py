@@ -58,9 +58,10 @@ def minted_json(minted: Minted) -> dict[str, Any]:
     }
 
 
-def warnings_json(unmatched: Sequence[str]) -> dict[str, Any]:
-    """What the maker of a key should look at: patterns of its allow-list that open nothing now."""
+def warnings_json(unmatched: Sequence[str], dropped: Sequence[str] = ()) -> dict[str, Any]:
+    """What the maker of a key should look at: patterns of its allow-list that open nothing now, groups left out."""
     said = [f"models: {pattern!r} matches no model that you may call now" for pattern in unmatched]
+    said += [f"groups: {name!r} is left out of the key, a gateway could take it for other groups" for name in dropped]
     return {"warnings": said} if said else {}
 
 

@@ -48,7 +48,7 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
             asked = json_types.load(mint_body, request.get_data())
         made = service.mint(who, asked)
         idle = unmatched(who, made.record.subscription, made.record.models or ())
-        return json_answer(minted_json(made) | warnings_json(idle), 201)
+        return json_answer(minted_json(made) | warnings_json(idle, made.dropped), 201)
 
     @views.get("/v1/api-keys/config")
     def config() -> Response:

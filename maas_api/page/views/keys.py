@@ -107,7 +107,7 @@ def register(shell: Shell, services: Services) -> None:
         except ApiError as fault:
             return minting_form(form, message(fault), fault.status)
         idle = services.unmatched(shell.visitor.who, made.record.subscription, made.record.models or ())
-        return shown_once(made.secret, made.record, warnings_json(idle).get("warnings", []))
+        return shown_once(made.secret, made.record, warnings_json(idle, made.dropped).get("warnings", []))
 
     def shown_once(secret: NewKey, record: KeyRecord, warnings: list[str], note: str = "") -> Response:
         return shell.render(
