@@ -12,31 +12,28 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from maas_api.edge import limits as bound
 from maas_api.edge import refusals
 from maas_api.edge.limits import Limits
-from maas_api.edge.room import Loss, Standing, giving_way
+from maas_api.edge.room import Loss, Standing, giving_way, room_of
 from maas_api.edge.shortcut import Call, Shortcut, Waiting, Way
-from maas_api.edge.transport import JoiningTransport
+from maas_api.edge.transport import JoiningTransport, PatientProtocol
 from maas_api.observability import metrics
 from maas_api.wire import Reply
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PatientProtocol):
     """One connection. ``shortcut`` answers the gateway before ASGI; the other arguments are uvicorn's own."""
 
     def __init__(self, *, limits: Limits, shortcut: Callable[[], Shortcut | None], **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+        super().__init__(write_seconds=limits.write_seconds, **uvicorns)
         self._limits = limits
         self._shortcut = shortcut()
+        self._room = room_of(self.loop)
         self._kept: bytes | None = None  # the body so far of a request that uvicorn has not been told of
         self._way: Way | None = None  # and how that is answered
         self._declared = b""  # its Content-Length
         self._timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
-        self._since = 0.0  # when its present wait began, where it waits for the client
         self._head_bytes = 0
         self._framing_bytes = 0  # of the body's framing, since the last of its content: chunk extensions, trailers
         self._trailers = 0
@@ -63,11 +60,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self.app = refusals.crowded(self.app)
         self._since = self.loop.time()
         self._timer = self.loop.call_later(self._limits.idle_seconds, self.transport.abort)
+        self._room.unspoken.waits(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget its timers."""
         super().connection_lost(exc)
         metrics.connections.set(len(self.connections))
+        self._room.unspoken.spoke(self)
         self._unset_keepalive_if_required()
         for timer in (self._timer, self._write_timer):
             if timer is not None:
@@ -86,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._framing_bytes += len(data)
         super().data_received(data)
         limit = self._limits.header_bytes
-        if self._parsed_enough():
+        if cast(bool, self._refused):  # the parser's callbacks may have
             return
         if self._in_head and self._head_bytes > limit:
             self._refuse(431, self._too_many_bytes, "headers")
@@ -96,12 +95,11 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._timer is None:
                 self._since = self.loop.time()
                 self._timer = self.loop.call_later(self._limits.header_seconds, self._late)
+                if self._in_head:
+                    self._room.unspoken.waits(self)
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _parsed_enough(self) -> bool:
-        return self._refused
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
@@ -115,6 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:  # the one that waits for a first byte
             self._timer.cancel()
             self._timer = None
+            self._room.unspoken.spoke(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line. A trailer is none: whoever reads headers would take it for one (RFC 9110, 6.5.1)."""
@@ -136,6 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request's headers are whole. Counted exactly only where they could be too many."""
         self._in_head, self._framing_bytes, self._trailers = False, 0, 0
+        if self._timer is not None:  # the one that waits for the rest
+            self._room.unspoken.spoke(self)
         limit = self._limits.header_bytes
         if self._head_bytes > limit and len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > limit:
             metrics.refusals.labels("headers").inc()
@@ -173,10 +174,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is out. Behind the last one that was due, what was still to be said."""
-        if self._farewell is not None and not self.pipeline:
-            self._part()
-        else:
-            super().on_response_complete()
+        if not self.pipeline:
+            if self._farewell is None:
+                super().on_response_complete()
+            else:
+                self._part()
+        elif not self.transport.is_closing():
+            self._room.turns.take(self.loop, self._next)
+
+    def _next(self) -> None:
+        """It is the turn of what waited behind an answer. Nothing more is read before that is answered as well."""
+        if self.pipeline and not self.transport.is_closing():
+            self._start_asgi_task(*self.pipeline.pop())
 
     def shutdown(self) -> None:
         """End after the request under way. On a connection that is new it may still be on its way."""
@@ -286,11 +295,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(bound.LINGER_SECONDS, self.transport.abort)
 
     def _make_room(self, limit: int) -> None:
-        """Close connections that would lose the least, a few at once, so that a flood pays for the search rarely."""
+        """Close connections that would lose the least. Where they must be searched for, a few at once."""
         held = cast(set[BoundedProtocol], self.connections)
-        for one in giving_way(held, len(held) - limit + limit // bound.GIVING_WAY):
+        over = len(held) - limit
+        silent = cast(list[BoundedProtocol], self._room.unspoken.first(over))
+        for one in silent or giving_way(held, over + limit // bound.GIVING_WAY):
             metrics.refusals.labels("given_way").inc()
             held.discard(one)
+            self._room.unspoken.spoke(one)
             one._end()
 
     def standing(self) -> Standing | None:
@@ -309,21 +321,3 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(bound.PARTING_SECONDS, self.transport.abort)
-
-    def pause_writing(self) -> None:
-        """The client does not read: wait, not for ever."""
-        super().pause_writing()
-        self._since = self.loop.time()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        super().resume_writing()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-
-    def timeout_keep_alive_handler(self) -> None:
-        """An idle connection ends; one that will not take its last answer is cut off."""
-        super().timeout_keep_alive_handler()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)

@@ -6,10 +6,14 @@ silent go first, as in other servers of the kind (nginx's ``worker_connections``
 
 from __future__ import annotations
 
+import asyncio
 import heapq
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeVar
+from itertools import islice
+from typing import Generic, NamedTuple, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 
 class Loss(IntEnum):
@@ -44,3 +48,67 @@ def giving_way(connections: Iterable[C], count: int) -> list[C]:
     """
     held = ((standing, number, one) for number, one in enumerate(connections) if (standing := one.standing()))
     return [one for _standing, _number, one in heapq.nsmallest(count, held)]
+
+
+class Unspoken(Generic[C]):
+    """The connections of one worker that have not sent a whole request's head, the longest-held first.
+
+    A flood is of these, and meets a worker that is full: it must not take a search through all connections for each.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[C, None] = {}
+
+    def waits(self, one: C) -> None:
+        """It waits from now on."""
+        self._waiting.pop(one, None)
+        self._waiting[one] = None
+
+    def spoke(self, one: C) -> None:
+        """It waits no more: its head is whole, or it is gone."""
+        self._waiting.pop(one, None)
+
+    def first(self, count: int) -> list[C]:
+        """At most so many."""
+        return list(islice(self._waiting, count))
+
+
+class Turns:
+    """What waited behind an answer of its own connection, begun a few at each turn of the loop: however many pipelines
+    there are, whoever asks one thing at a time waits for a few of them only."""
+
+    AT_ONCE = 2
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]) -> None:
+        """Have ``begin`` called when it is its turn."""
+        self._waiting.append(begin)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._some, loop)
+
+    def _some(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(self.AT_ONCE, len(self._waiting))):
+            self._waiting.popleft()()
+        if self._waiting:
+            loop.call_soon(self._some, loop)
+
+
+class Room(Generic[C]):
+    """What the connections of one event loop share."""
+
+    def __init__(self) -> None:
+        self.unspoken: Unspoken[C] = Unspoken()
+        self.turns = Turns()
+
+
+_ROOMS: WeakKeyDictionary[asyncio.AbstractEventLoop, Room[Held]] = WeakKeyDictionary()
+
+
+def room_of(loop: asyncio.AbstractEventLoop) -> Room[Held]:
+    """The one of this loop."""
+    room = _ROOMS.get(loop)
+    if room is None:
+        room = _ROOMS[loop] = Room()
+    return room

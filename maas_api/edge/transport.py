@@ -2,13 +2,16 @@
 
 uvicorn writes an answer's headers and then its body, and each write is a system call and a packet: together two
 fifths of the time of a validation. Here headers wait for what follows them, at the longest until the event loop's
-next turn, so an answer that comes at once leaves at once and whole, and a stream's headers are not held up.
+next turn, so an answer that comes at once leaves at once and whole, and a stream's headers are not held up. And the
+wait for a client that reads nothing is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEAD = b"HTTP/1."
 
@@ -53,3 +56,31 @@ class JoiningTransport:
         if self._held:
             data, self._held = self._held, b""
             self._transport.write(data)
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with a bound on how long a client may take no byte of an answer."""
+
+    def __init__(self, *, write_seconds: float, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._write_seconds = write_seconds
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._since = 0.0  # when its present wait began, where it waits for the client
+
+    def pause_writing(self) -> None:
+        """The client does not read: wait, not for ever."""
+        super().pause_writing()
+        self._since = self.loop.time()
+        self._write_timer = self.loop.call_later(self._write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection ends; one that will not take its last answer is cut off."""
+        super().timeout_keep_alive_handler()
+        self._write_timer = self.loop.call_later(self._write_seconds, self.transport.abort)

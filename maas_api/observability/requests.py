@@ -27,7 +27,7 @@ UNMATCHED = "unmatched"
 """The route label of a request no route took, as in the Go service."""
 
 REFUSED_LINES_PER_SECOND = 100
-"""Most access lines a second for refused calls of the hot path, per worker; the rest is counted. One that cannot be
+"""Most access lines a second for refused calls, per worker; the rest is counted. On the hot path, one that cannot be
 answered now is one of them: its line costs more than its answer, and where there are many there is no time."""
 NOT_NOW = 503
 
@@ -124,8 +124,10 @@ class Recorder:
 
     def wants_line(self, reply: Reply, *, hot: bool) -> bool:
         """Whether this answer gets an access line."""
-        if not hot or (reply.status >= 500 and reply.status != NOT_NOW):
+        if reply.status >= 500 and (reply.status != NOT_NOW or not hot):
             return True
+        if not hot:
+            return reply.status < 400 or self._within_limit()
         if reply.status < 400 and not reply.body.startswith(b'{"valid":false'):
             return self._every > 0 and next(self._calls) % self._every == 0
         return self._within_limit()

@@ -88,8 +88,15 @@ def test_refused_calls_are_always_logged_but_a_flood_is_cut(reply: Reply) -> Non
     assert recorder.wants_line(reply, hot=True)
 
 
+def test_a_flood_of_unknown_paths_and_malformed_bodies_is_cut_as_well() -> None:
+    recorder = Recorder({}, 0, clock=lambda: 100.0)
+    assert sum(recorder.wants_line(Reply(404, (), b""), hot=False) for _ in range(150)) == 100
+    assert all(recorder.wants_line(OK, hot=False) for _ in range(150)), "what is done has its line"
+
+
 def test_faults_are_always_logged() -> None:
     recorder = Recorder({}, 0)
+    assert all(recorder.wants_line(Reply(503, (), b""), hot=False) for _ in range(500))
     assert all(recorder.wants_line(Reply(500, (), b""), hot=True) for _ in range(500))
 
 
