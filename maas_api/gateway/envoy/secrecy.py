@@ -11,6 +11,9 @@ import json
 
 from maas_api.gateway.envoy.xds import Json, extension
 
+FILTER = "maas.keys"
+"""Its name. Not that of its kind: a route that switches the reader of bodies off, which is of the same kind, would by
+that name switch this one off as well."""
 KEY_SHAPE = "sk-oai-"
 """How an API key of this service begins, wherever it stands."""
 READ_ERROR_BYTES = 65536
@@ -104,7 +107,7 @@ def _lua(credential_header: str, code: str) -> Json:
     }
     head = "\n".join(f"local {name} = {json.dumps(value)}" for name, value in values.items())
     return extension(
-        "envoy.filters.http.lua",
+        FILTER,
         "envoy.extensions.filters.http.lua.v3.Lua",
         default_source_code={"inline_string": f"{head}\n{code}"},
     )
