@@ -102,6 +102,8 @@ class Settings:
 
     # API keys
     api_key_max_expiration_days: int = option("90", "API_KEY_MAX_EXPIRATION_DAYS", KEYS, "Longest life of a key, and its default.", _integer(1, 36500))
+    api_key_max_per_user: int = option("0", "API_KEY_MAX_PER_USER", KEYS, "Most active keys of one user: the next mint is 409 and names the oldest. 0: any number.", _integer(0, 1_000_000))
+    api_key_mints_per_minute: int = option("0", "API_KEY_MINTS_PER_MINUTE", KEYS, "Most keys that one user makes in a minute: the next mint is 429. 0: any number.", _integer(0, 1_000_000))
     mint_unknown_fields: str = option("refuse", "MINT_UNKNOWN_FIELDS", KEYS, "What becomes of a new key's request with a field that does not exist: refuse names the field, ignore is the Go service's way, for old clients.", _choice("refuse", "ignore"))
     last_used_debounce_seconds: int = option("60", "LAST_USED_DEBOUNCE_SECS", KEYS, "A key's last use is written at most once in this many seconds; 0 writes each.", _integer(0, 86400))
     last_used_flush_seconds: float = option("5", "LAST_USED_FLUSH_SECONDS", KEYS, "Seconds between batched writes of last uses.", _seconds(0.05, 3600))

@@ -117,14 +117,15 @@ def show(output: str, key_id: str, **values: Any) -> None:
 
 @_command("revoke")
 @click.argument("key_id")
-def revoke(output: str, key_id: str, **values: Any) -> None:
-    """Revoke one key by its id: every replica refuses it within milliseconds."""
+@click.option("--keep-children", is_flag=True, help="Leave the keys alone that were minted with it.")
+def revoke(output: str, key_id: str, keep_children: bool, **values: Any) -> None:
+    """Revoke a key by its id, and those minted with it: every replica refuses them within milliseconds."""
     with _operator(values) as (operator, _settings):
         from maas_api.errors import ApiError
         from maas_api.keys.http.key_json import as_json
 
         try:
-            record = operator.revoke(key_id)
+            record = operator.revoke(key_id, keep_children=keep_children)
         except ApiError as fault:
             record = operator.show(key_id)  # raises for a key that is not there
             status = as_json(record, operator.now())["status"]

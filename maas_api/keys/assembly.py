@@ -18,6 +18,7 @@ from maas_api.keys.http import fleet_views, views
 from maas_api.keys.http.views import Unmatched, all_match
 from maas_api.keys.policy import Life, Spending
 from maas_api.keys.service import KeyService, SubscriptionResolver
+from maas_api.keys.statements.caps import Caps
 from maas_api.keys.statements.store import KeyStore, id_of
 from maas_api.lifecycle import Background
 from maas_api.observability import metrics
@@ -37,9 +38,13 @@ class Keys:
 
 
 def key_service(
-    settings: Settings, store: KeyStore, subscriptions: SubscriptionResolver, admins: AdminCheck
+    settings: Settings,
+    store: KeyStore,
+    subscriptions: SubscriptionResolver,
+    admins: AdminCheck,
+    caps: Caps | None = None,
 ) -> KeyService:
-    """The service over a store; the command line uses it without the rest."""
+    """The service over a store; the command line uses it without the rest, and without caps."""
     return KeyService(
         store,
         subscriptions,
@@ -47,6 +52,7 @@ def key_service(
         Life(settings.api_key_max_expiration_days),
         settings.rotation_grace_max_seconds,
         _spending(settings),
+        caps or Caps(),
     )
 
 
@@ -64,7 +70,8 @@ def build(
         journal=audit.journal(settings, partial(id_of, settings.tenant_name)),
     )
     _measure(store.database, settings.db_max_open_conns)
-    service = key_service(settings, store, subscriptions, admins)
+    caps = Caps(settings.api_key_max_per_user, settings.api_key_mints_per_minute)
+    service = key_service(settings, store, subscriptions, admins, caps)
     fleet = KeyFleet(store, admins)
     one = views.blueprint(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
     return Keys(store, service, fleet, (one, fleet_views.blueprint(fleet)), (store.database,))

@@ -46,9 +46,9 @@ class Operator:
         """One key."""
         return self._keys.get(self._self, key_id)
 
-    def revoke(self, key_id: str) -> KeyRecord:
-        """End a key; every worker hears of it."""
-        return self._keys.revoke(self._self, key_id)
+    def revoke(self, key_id: str, *, keep_children: bool = False) -> KeyRecord:
+        """End a key, and the keys that were minted with it unless they are kept; every worker hears of it."""
+        return self._keys.revoke(self._self, key_id, keep_children=keep_children)
 
     def bulk_revoke(self, username: str, subscription: str, *, dry_run: bool) -> BulkRevocation:
         """End a user's keys, a subscription's, or a user's in a subscription ("": any); or count them."""

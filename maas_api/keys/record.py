@@ -27,6 +27,8 @@ class KeyRecord:
     labels: dict[str, str]
     models: tuple[str, ...] | None
     budgets: Budgets = ()
+    parent: str = ""
+    """The id of the key it was minted with; empty for one that a user minted."""
     lost_limits: tuple[str, ...] = ()
     """What it was limited by and whose row is gone. Such a key opens nothing."""
 

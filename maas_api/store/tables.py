@@ -79,6 +79,15 @@ key_budgets = sa.Table(
 )
 """Budgets: how much a key may spend, where that is not everything."""
 
+key_parents = sa.Table(
+    "maas_key_parents",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("parent_id", sa.Text, nullable=False),
+    sa.Column("bound", sa.Boolean, nullable=False),
+)
+"""Keys that were minted with a key. ``bound``: it ends with that one."""
+
 old_secrets = sa.Table(
     "maas_old_secrets",
     metadata,

@@ -6,8 +6,11 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from maas_api.errors import encode, plain
+from maas_api.errors import encode
 from maas_api.identity import headers
+from maas_api.keys import format as key_format
+from maas_api.keys.faults import limited_key
+from maas_api.providers import CREDENTIAL_HEADERS
 
 _READING = frozenset({"keys.get", "keys.config", "key-fleet.search"})
 
@@ -29,8 +32,7 @@ def never_kept(views: Blueprint) -> None:
 def reads_only(views: Blueprint) -> None:
     """Answer 403 to a limited key that would change keys. The gateway's header says that it is one, by being there.
 
-    The Go service lets an API key manage its owner's keys. With an allow-list that would undo the limit: such a key
-    could mint one without it, or rotate another and be shown the new secret.
+    One with an allow-list may mint where the gateway passes it on: the new key's list is then held to its own.
     """
 
     @views.before_request
@@ -38,5 +40,19 @@ def reads_only(views: Blueprint) -> None:
         if request.endpoint in _READING:
             return
         for header, limited in ((headers.MODELS, "limited to certain models"), (headers.BUDGET, "with a budget")):
+            if header == headers.MODELS and request.endpoint == "keys.mint" and presented_key() is not None:
+                continue
             if header in request.headers:
-                raise plain(403, f"an API key {limited} must not mint, rotate or revoke keys", code="limited_key")
+                raise limited_key(limited)
+
+
+def presented_key() -> str | None:
+    """The API key that the caller authenticated with; None for a platform token. Every gateway of ours passes the
+    credential on to this service, and an API key counts there before anything else that was sent."""
+    for name in CREDENTIAL_HEADERS:
+        for value in request.headers.getlist(name):
+            scheme, _, token = value.strip().partition(" ")
+            credential = (token.strip() if scheme.lower() == "bearer" else "") if name == "authorization" else value
+            if credential.strip().startswith(key_format.PREFIX):
+                return credential.strip()
+    return None

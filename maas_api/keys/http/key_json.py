@@ -28,6 +28,7 @@ def as_json(record: KeyRecord, now: datetime) -> dict[str, Any]:
         "labels": record.labels,
         "models": list(record.models or ()),
         "budget": budget.as_json(record.budgets),
+        "parent": record.parent,
         "lostLimits": list(record.lost_limits),
     }
     return {
@@ -55,6 +56,7 @@ def minted_json(minted: Minted) -> dict[str, Any]:
         **({"labels": record.labels} if record.labels else {}),
         **({} if record.models is None else {"models": list(record.models)}),
         **({"budget": budget.as_json(record.budgets)} if record.budgets else {}),
+        **({"parent": record.parent} if record.parent else {}),
     }
 
 

@@ -9,12 +9,13 @@ from typing import Protocol
 from flask import Blueprint, Response, request
 from marshmallow import EXCLUDE, RAISE
 
+from maas_api.errors import plain
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.keys import duration
 from maas_api.keys.faults import policy_is_400
 from maas_api.keys.http import json_types, schemas
-from maas_api.keys.http.answers import json_answer, never_kept, reads_only
+from maas_api.keys.http.answers import json_answer, never_kept, presented_key, reads_only
 from maas_api.keys.http.key_json import as_json, minted_json, rotated_json, warnings_json
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.service import KeyService
@@ -46,7 +47,7 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
         who = _caller()
         with policy_is_400():
             asked = json_types.load(mint_body, request.get_data())
-        made = service.mint(who, asked)
+        made = service.mint(who, asked, by=presented_key())
         idle = unmatched(who, made.record.subscription, made.record.models or ())
         return json_answer(minted_json(made) | warnings_json(idle, made.dropped), 201)
 
@@ -66,7 +67,12 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
 
     @views.delete("/v1/api-keys/<key_id>")
     def revoke(key_id: str) -> Response:
-        return json_answer(as_json(service.revoke(_caller(), key_id), service.now()))
+        who = _caller()
+        with policy_is_400():
+            keep = _keeps_children(request.args.getlist("keepChildren"))
+        if keep and presented_key() is not None:
+            raise plain(403, "keepChildren is for users: the keys that an API key minted end with it")
+        return json_answer(as_json(service.revoke(who, key_id, keep_children=keep), service.now()))
 
     @views.put("/v1/api-keys/<key_id>/budget")
     def set_budget(key_id: str) -> Response:
@@ -85,7 +91,9 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
         with policy_is_400():
             asked = json_types.load(rotate_body, request.get_data() or b"{}")
             idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
-        done = service.rotate(who, key_id, grace_seconds=asked["graceSeconds"], idempotency_key=idempotency_key)
+        done = service.rotate(
+            who, key_id, grace_seconds=asked["graceSeconds"], idempotency_key=idempotency_key, by=presented_key()
+        )
         return json_answer(rotated_json(done))
 
     return views
@@ -98,6 +106,13 @@ def _idempotency_key(values: list[str]) -> str | None:
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", values[0]):
         raise PolicyError("Idempotency-Key must be 1 to 255 visible ASCII characters")
     return values[0]
+
+
+def _keeps_children(values: list[str]) -> bool:
+    """The query's ``keepChildren``. Raises PolicyError."""
+    if values and values[-1] not in ("true", "false"):
+        raise PolicyError(f"keepChildren must be true or false, got {values[-1][:80]!r}")
+    return values[-1:] == ["true"]
 
 
 def _caller() -> Identity:

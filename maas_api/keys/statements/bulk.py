@@ -9,9 +9,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from maas_api.audit.record import ITSELF, Draft
+from maas_api.keys.statements import lineage
 from maas_api.keys.statements.search import has_status
 from maas_api.keys.statements.store import KeyStore
-from maas_api.store.tables import api_keys, key_models, old_secrets, rotations
+from maas_api.store.tables import api_keys, key_models, key_parents, old_secrets, rotations
 
 EPHEMERAL_KEPT: Final = timedelta(minutes=30)
 """How long an ephemeral key outlives its expiry."""
@@ -55,18 +56,22 @@ def sweep(store: KeyStore, draft: Draft | None = None) -> int:
     """
     keys, now = api_keys.c, store.now()
     with store.changing(draft) as (connection, changed):
-        changed += connection.execute(
+        # What the Go service revoked ends its children here at the latest.
+        changed += lineage.end_orphans(connection, store.tenant)
+        deleted = connection.execute(
             sa.delete(api_keys)
             .where(keys.tenant == store.tenant, keys.ephemeral.is_(True), keys.expires_at < now - EPHEMERAL_KEPT)
             .returning(keys.id)
-        ).scalars()
-        for table in (key_models, old_secrets, rotations):
+        )
+        swept = list(deleted.scalars())
+        changed += swept
+        for table in (key_models, key_parents, old_secrets, rotations):
             # Orphans come from these deletions and from the Go service's, which does not know these tables.
             orphaned = ~sa.exists().where(keys.id == table.c.key_id)
             connection.execute(sa.delete(table).where(orphaned))
         connection.execute(sa.delete(old_secrets).where(old_secrets.c.expires_at < now))
         connection.execute(sa.delete(rotations).where(rotations.c.rotated_at < now - IDEMPOTENCY_KEPT))
-    return len(changed)
+    return len(swept)
 
 
 def _active(store: KeyStore, username: str | None, subscription: str | None) -> list[sa.ColumnElement[bool]]:
@@ -87,6 +92,7 @@ def revoke_these(store: KeyStore, key_ids: Sequence[str]) -> int:
         conditions = api_keys.c.tenant == store.tenant, api_keys.c.status == "active", api_keys.c.id.in_(part)
         with store.changing(_LATE) as (connection, changed):
             changed += connection.execute(_revoked(*conditions)).scalars()
+            changed += lineage.end(connection, store.tenant, changed)
         count += len(changed)
     return count
 
@@ -98,6 +104,7 @@ def _revoke(store: KeyStore, draft: Draft | None, *conditions: sa.ColumnElement[
 
     with store.revoking(matching), store.changing(draft) as (connection, changed):
         changed += connection.execute(_revoked(*conditions)).scalars()
+        changed += lineage.end(connection, store.tenant, changed)
     return len(changed)
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from maas_api.audit.record import Draft
 from maas_api.keys.record import KeyRecord
+from maas_api.keys.statements import lineage
 from maas_api.keys.statements.bulk import IDEMPOTENCY_KEPT
 from maas_api.keys.statements.rows import COLUMNS, record_of
 from maas_api.keys.statements.store import KeyStore
@@ -35,6 +36,10 @@ class StaleRotationError(Exception):
     """The Idempotency-Key belongs to a rotation that another one has followed."""
 
 
+class NotItsKeyError(Exception):
+    """The key that asks is neither this one nor one that it was minted with, or its secret is not the newest."""
+
+
 def rotate(
     store: KeyStore,
     key_id: str,
@@ -43,10 +48,12 @@ def rotate(
     grace: timedelta,
     idempotency_key: str | None,
     draft: Draft | None = None,
+    by: str | None = None,
 ) -> Rotated | None:
     """Give an active, unexpired key the secret with this hash. None where there is no such key.
 
-    ``grace``: how long the secret in use until now stays valid too. Raises StaleRotationError.
+    ``grace``: how long the secret in use until now stays valid too. ``by``: the hash of the API key that asks, None for
+    a user. Raises StaleRotationError, NotItsKeyError.
     """
     keys, now = api_keys.c, store.now()
     with store.changing(draft) as (connection, changed):
@@ -55,7 +62,10 @@ def rotate(
         if row is None or record_of(row).status_at(now) != "active":
             return None
         request_hash = None if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).hexdigest()
-        if not _repeats(connection, key_id, request_hash, row.key_hash, now):
+        repeats = _repeats(connection, key_id, request_hash, row.key_hash, now)
+        if by is not None and not _may(connection, store.tenant, key_id, by, now, repeats=repeats):
+            raise NotItsKeyError
+        if not repeats:
             connection.execute(sa.delete(old_secrets).where(old_secrets.c.key_id == key_id, _over(now, grace)))
             if grace > timedelta(0):
                 connection.execute(
@@ -73,6 +83,15 @@ def rotate(
             )
         ).scalar()
         return Rotated(record_of(row), until)
+
+
+def _may(connection: sa.Connection, tenant: str, key_id: str, by: str, now: datetime, *, repeats: bool) -> bool:
+    """Whether a key may rotate another: itself, and what was minted with it. Who is shown the new secret then holds
+    nothing better than before, so an earlier secret, soon over, only repeats the rotation whose answer was lost."""
+    found = lineage.held(connection, tenant, by, now)
+    if found is None or not (found.newest or repeats):
+        return False
+    return found.id == key_id or lineage.descends(connection, key_id, found.id)
 
 
 def _over(now: datetime, grace: timedelta) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from maas_api.keys import budget
 from maas_api.keys.record import KeyRecord
 from maas_api.store import limits
-from maas_api.store.tables import api_keys, key_budgets, key_models
+from maas_api.store.tables import api_keys, key_budgets, key_models, key_parents
 
 ALLOW_LIST = (
     sa.select(key_models.c.models).where(key_models.c.key_id == api_keys.c.id).scalar_subquery().label("models")
@@ -21,10 +21,15 @@ BUDGETS = (
 )
 """A key's budgets, likewise."""
 
+PARENT = (
+    sa.select(key_parents.c.parent_id).where(key_parents.c.key_id == api_keys.c.id).scalar_subquery().label("parent")
+)
+"""The key it was minted with, likewise."""
+
 MARK = sa.literal_column(f"api_keys.labels ->> '{limits.LABEL}'", sa.Text).label("mark")
 """The mark of a limited key (:mod:`maas_api.store.limits`)."""
 
-COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLOW_LIST, BUDGETS)
+COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLOW_LIST, BUDGETS, PARENT)
 """What :func:`record_of` needs. The hash stays in the database."""
 
 
@@ -55,5 +60,6 @@ def record_of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
         labels=limits.visible(labels),
         models=None if row.models is None else tuple(row.models),
         budgets=budget.stored(row.budgets),
+        parent=row.parent or "",
         lost_limits=lost(labels.get(limits.LABEL), row.models, row.budgets),
     )

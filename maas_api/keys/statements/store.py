@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from maas_api.keys import budget
 from maas_api.keys.budget import Budgets
 from maas_api.keys.format import hash_key
 from maas_api.keys.record import KeyRecord
+from maas_api.keys.statements import lineage
 from maas_api.keys.statements.rows import COLUMNS, record_of
 from maas_api.store import limits
 from maas_api.store.announcements import announce
@@ -24,6 +26,8 @@ from maas_api.store.tables import api_keys, key_budgets, key_models, old_secrets
 
 Listener = Callable[[Sequence[str]], None]
 """Takes the ids of keys."""
+Gate = Callable[[sa.Connection], None]
+"""Looks, in the transaction that makes a key, whether it may be made; raises where it may not."""
 
 
 class KeyStore:
@@ -100,9 +104,11 @@ class KeyStore:
         if entry is not None:
             self.journal.told(entry)
 
-    def insert(self, record: KeyRecord, key_hash: str, draft: Draft | None = None) -> None:
-        """Store a new key. Nothing needs to be announced: nobody can have asked for its hash before."""
+    def insert(self, record: KeyRecord, key_hash: str, draft: Draft | None = None, *, gate: Gate | None = None) -> None:
+        """Store a new key, where ``gate`` lets it. Nothing needs to be announced: nobody has asked for its hash yet."""
         with self.recording(draft, [record.id]) as connection:
+            if gate is not None:
+                gate(connection)
             connection.execute(
                 sa.insert(api_keys).values(
                     id=record.id,
@@ -124,6 +130,8 @@ class KeyStore:
                 connection.execute(sa.insert(key_models).values(key_id=record.id, models=list(record.models)))
             if record.budgets:
                 connection.execute(sa.insert(key_budgets).values(_budgets_of(record.id, record.budgets)))
+            if record.parent:
+                lineage.adopt(connection, record.id, record.parent)
 
     def get(self, key_id: str) -> KeyRecord | None:
         """A key of this tenant by id, or None."""
@@ -132,16 +140,30 @@ class KeyStore:
         with self.database.reading() as connection:
             return self._get(connection, key_id)
 
-    def revoke(self, key_id: str, draft: Draft | None = None) -> KeyRecord | None:
-        """Revoke a key that is stored as active, and give it back. None where there is none to revoke."""
-        with self.revoking(lambda: [key_id]), self.changing(draft) as (connection, changed):
+    def revoke(self, key_id: str, draft: Draft | None = None, *, keep_children: bool = False) -> KeyRecord | None:
+        """Revoke a key that is stored as active, and give it back. None where there is none to revoke.
+
+        The keys that were minted with it end too, unless they are kept: then they are its own parent's.
+        """
+        with self.revoking(lambda: self._ending(key_id, keep_children)), self.changing(draft) as (connection, changed):
             done = connection.execute(
                 sa.update(api_keys).where(*self.mine(key_id), api_keys.c.status == "active").values(status="revoked")
             )
             if not done.rowcount:
                 return None
             changed.append(key_id)
+            if keep_children:
+                lineage.let_go(connection, key_id)
+            changed += lineage.end(connection, self.tenant, [key_id])
             return self._get(connection, key_id)
+
+    def _ending(self, key_id: str, keep_children: bool) -> list[str]:
+        """What the store did not take: the key, and as far as it still answers, those that end with it."""
+        found: list[str] = []
+        if not keep_children:
+            with contextlib.suppress(sa.exc.SQLAlchemyError), self.database.reading() as connection:
+                found = lineage.below(connection, [key_id])
+        return [key_id, *found]
 
     def set_budgets(self, key_id: str, budgets: Budgets, draft: Draft | None = None) -> KeyRecord | None:
         """Replace a key's budgets, and give it back. None where there is no such key."""

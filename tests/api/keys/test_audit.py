@@ -162,10 +162,10 @@ class TestWho:
     )  # fmt: skip
     def test_others_by_their_kind(self, api: Api, headers: dict[str, str], via: str) -> None:
         who = somebody()
-        made = api.call("POST", "/v1/api-keys", {"name": "k"}, user=who, headers=headers)
-        assert made.status_code == 201
-        (record,) = records(api, owner=who)
-        assert record["via"] == via
+        key = api.mint(user=who)
+        assert api.call("DELETE", f"/v1/api-keys/{key['id']}", user=who, headers=headers).status_code == 200
+        record = records(api, key=key["id"])[0]
+        assert (record["action"], record["via"]) == ("revoke", via)
         assert "viaKey" not in record
 
     def test_the_next_request_of_the_thread_has_an_origin_of_its_own(self, api: Api) -> None:

@@ -112,10 +112,16 @@ def test_a_group_with_a_quote_in_its_name_stays_one_group(gateway: Gateway) -> N
 
 
 def test_a_limited_key_sees_its_models_and_cannot_widen_itself(gateway: Gateway) -> None:
-    key = gateway.mint(name="k", models=["gpt-*"])["key"]
+    minted = gateway.mint(name="k", models=["gpt-*"])
+    key = minted["key"]
     bearer = {"Authorization": f"Bearer {key}"}
     assert ids(gateway.ask("GET", "/v1/models", bearer)) == ["gpt-4o"]
-    assert gateway.ask("POST", "/v1/api-keys", bearer, {"name": "wider"}).status_code == 403
+    wider = gateway.ask("POST", "/v1/api-keys", bearer, {"name": "wider", "models": ["claude"]})
+    assert wider.status_code == 400
+    child = gateway.ask("POST", "/v1/api-keys", {"x-api-key": key}, {"name": "the same"}).json()
+    assert (child["models"], child["parent"]) == (["gpt-*"], minted["id"])
+    for other in (minted, child):
+        assert gateway.ask("POST", f"/maas-api/v1/api-keys/{other['id']}/rotate", bearer, {}).status_code == 403
 
 
 def test_a_revoked_key_is_refused_at_the_next_request(gateway: Gateway) -> None:

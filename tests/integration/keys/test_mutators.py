@@ -107,7 +107,7 @@ def test_nothing_else_writes_to_keys() -> None:
         if any(word in path.read_text() for word in ("sa.update(api_keys)", "sa.delete(api_keys)", "UPDATE api_keys"))
     }
     # The last adds marks to labels, which the triggers announce.
-    assert writers == {"bulk.py", "ledger.py", "rotation.py", "store.py", "marking.py"}
+    assert writers == {"bulk.py", "ledger.py", "lineage.py", "rotation.py", "store.py", "marking.py"}
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
