@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ class Reading:
 
     def find(self, query: Query) -> tuple[list[Entry], bool]:
         """One page, and whether there is more."""
-        with self._database.reading() as connection:
+        with self._planned() as connection:
             rows = connection.execute(statement(query, self._tenant)).all()
             page = rows[: query.limit]
             ids = _ids(connection, {row.id: (row.keys_, row.at) for row in page if row.keys_})
@@ -44,6 +45,18 @@ class Reading:
             )
             for row in page
         ], len(rows) > query.limit  # fmt: skip
+
+    @contextmanager
+    def _planned(self) -> Iterator[sa.Connection]:
+        """A connection whose statements are planned for their values: a plan for any value walks back through time, a
+        million records long, for one that is rare."""
+        if not self._database.postgres:
+            with self._database.reading() as connection:
+                yield connection
+            return
+        with self._database.engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+            yield connection
 
     def forget(self, before: datetime | None) -> int:
         """Delete records of before ``before`` (None keeps them). Gives how many parts went.
