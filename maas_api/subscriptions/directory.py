@@ -28,7 +28,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-class View(NamedTuple):
+class State(NamedTuple):
     """One consistent state. Immutable; a caller takes it once per request and asks it everything."""
 
     subscriptions: tuple[Subscription, ...]
@@ -144,8 +144,8 @@ def build(
     *,
     namespace: str = "",
     memo: Memo | None = None,
-) -> View:
-    """The view of raw objects. A bad object is left out and reported in ``problems``; the rest stays.
+) -> State:
+    """The state of raw objects. A bad object is left out and reported in ``problems``; the rest stays.
 
     ``namespace``: subscriptions and policies elsewhere are ignored (whoever may create one in a namespace of their own
     must not grant themselves models); empty takes every namespace. ``memo``: carried from one call to the next, it
@@ -158,7 +158,7 @@ def build(
     granted = _parse("MaaSAuthPolicy", policies, model.policy, namespace, memo, problems)
     infos = _parse("MaaSModelRef", models, model.model_info, "", memo, problems)
     memo.settle()
-    return View(
+    return State(
         subscriptions=ordered,
         owners_by_user=_index((user, i) for i, item in enumerate(ordered) for user in item.users),
         owners_by_group=_index((group, i) for i, item in enumerate(ordered) for group in item.groups),
@@ -199,16 +199,16 @@ def _parse(
 
 
 class Directory:
-    """Holds the current view. Writers swap one reference, readers take it: no lock, never a half-made state.
+    """Holds the current state. Writers swap one reference, readers take it: no lock, never a half-made state.
 
-    ``view`` is None where the cluster has no MaaSSubscription kind (or there is no cluster). ``known`` is False until
+    ``state`` is None where the cluster has no MaaSSubscription kind (or there is no cluster). ``known`` is False until
     the first answer of the source: nothing may be decided from a state that nobody has seen yet.
     """
 
     def __init__(self, *, namespace: str = "", known: bool = False) -> None:
         """``namespace``: see :func:`build`. ``known``: True where no source will ever feed it."""
         self._namespace = namespace
-        self._view: View | None = None
+        self._state: State | None = None
         self._known = known
         self._memo = Memo()
 
@@ -218,37 +218,39 @@ class Directory:
         return self._known
 
     @property
-    def view(self) -> View | None:
+    def state(self) -> State | None:
         """The current state, or None where the kind does not exist."""
-        return self._view
+        return self._state
 
     def report(self) -> dict[str, Any]:
         """How much is known, for the readiness probe."""
-        view = self._view
-        if view is None:
+        state = self._state
+        if state is None:
             return {"kind": "absent" if self._known else "unknown"}
-        return {"subscriptions": len(view.subscriptions), "problems": len(view.problems)}
+        return {"subscriptions": len(state.subscriptions), "problems": len(state.problems)}
 
     def names_for(self, who: Identity) -> list[str]:
         """The bare names of the subscriptions that the caller may bind a key to, the preferred first."""
-        view = self._view
-        names = () if view is None else (item.name for item in view.owned(who) if item.phase not in ("", model.FAILED))
+        state = self._state
+        names = (
+            () if state is None else (item.name for item in state.owned(who) if item.phase not in ("", model.FAILED))
+        )
         return list(dict.fromkeys(names))
 
     def complaints(self) -> list[str]:
         """Everything an operator should mend, a sentence each."""
-        view = self._view
-        return [] if view is None else ["{} {}/{} is left out: {}".format(*problem) for problem in view.problems]
+        state = self._state
+        return [] if state is None else ["{} {}/{} is left out: {}".format(*problem) for problem in state.problems]
 
     def update(self, subscriptions: Iterable[Raw], policies: Iterable[Raw], models: Iterable[Raw] = ()) -> None:
         """Replace the state by these raw objects. Objects that are newly bad are logged once."""
-        view = build(subscriptions, policies, models, namespace=self._namespace, memo=self._memo)
-        before = set(self._view.problems) if self._view else set()
-        for problem in view.problems:
+        state = build(subscriptions, policies, models, namespace=self._namespace, memo=self._memo)
+        before = set(self._state.problems) if self._state else set()
+        for problem in state.problems:
             if problem not in before:
                 log.warning("%s %s/%s is left out: %s", *problem)
-        self._view, self._known = view, True
+        self._state, self._known = state, True
 
     def absent(self) -> None:
         """The kind does not exist (not yet, or not any more)."""
-        self._view, self._known = None, True
+        self._state, self._known = None, True

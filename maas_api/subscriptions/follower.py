@@ -66,11 +66,11 @@ class Follower:
         if not all(status.synced for feed in self._feeds for status in feed.status()):
             return
         if not self._exists() and not any(len(store) for store in self._subscriptions):
-            if self._directory.view is not None or not self._directory.known:
+            if self._directory.state is not None or not self._directory.known:
                 self._directory.absent()
                 self._changed.set()  # should the kind come back, its objects are news
             return
-        if not self._changed.is_set() and self._directory.view is not None:
+        if not self._changed.is_set() and self._directory.state is not None:
             return
         self._changed.clear()  # before reading: what changes meanwhile is taken in next time
         self._directory.update(_objects(self._subscriptions), _objects(self._policies), _objects(self._models))
@@ -80,7 +80,7 @@ class Follower:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            waiting = self._directory.view is None  # then only the feeds' states matter, and they make no event
+            waiting = self._directory.state is None  # then only the feeds' states matter, and they make no event
             if waiting:
                 self._stop.wait(self._interval)
             elif self._changed.wait(self._interval):

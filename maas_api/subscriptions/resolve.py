@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maas_api import errors
 from maas_api.identity.headers import Identity
-from maas_api.subscriptions.directory import Directory, View
+from maas_api.subscriptions.directory import Directory, State
 from maas_api.subscriptions.model import FAILED, Subscription
 
 UNRECONCILED_MESSAGE = "subscription is unreconciled (no status.phase set)"
@@ -16,7 +16,7 @@ def invalid() -> errors.ApiError:
     return errors.plain(400, "Unable to resolve a subscription for this API key", code="invalid_subscription")
 
 
-def resolve(view: View, who: Identity, requested: str) -> Subscription:
+def resolve(state: State, who: Identity, requested: str) -> Subscription:
     """The caller's subscription by name, or their preferred one where ``requested`` is empty.
 
     The preferred one is taken whatever its phase (as the Go service does: a broken one denies at the gateway, it does
@@ -24,12 +24,12 @@ def resolve(view: View, who: Identity, requested: str) -> Subscription:
     Raises ApiError: 400 invalid_subscription; 403 or 400 subscription_not_ready.
     """
     if not requested:
-        owned = view.owned(who)
+        owned = state.owned(who)
         if not owned:
             raise invalid()
         return owned[0]
-    found = view.named(requested)
-    if len(found) != 1 or not view.owns(who, found[0]):
+    found = state.named(requested)
+    if len(found) != 1 or not state.owns(who, found[0]):
         raise invalid()
     chosen = found[0]
     if chosen.phase == FAILED:
@@ -50,9 +50,9 @@ class Resolver:
     def resolve(self, who: Identity, requested: str) -> str:
         """The bare name of the subscription to bind. Raises ApiError, see :func:`resolve`; 503 before the source's
         first answer."""
-        view = self._directory.view
-        if view is not None:
-            return resolve(view, who, requested).name
+        state = self._directory.state
+        if state is not None:
+            return resolve(state, who, requested).name
         if not self._directory.known:
             raise errors.plain(
                 503,

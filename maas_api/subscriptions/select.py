@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from maas_api.identity.headers import SPACE, Identity
-from maas_api.subscriptions.directory import Directory, View
+from maas_api.subscriptions.directory import Directory, State
 from maas_api.subscriptions.listing import model_ref
 from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, ModelRef, Subscription
 from maas_api.subscriptions.resolve import FAILED_MESSAGE, UNRECONCILED_MESSAGE
@@ -46,12 +46,12 @@ def answer(directory: Directory, body: bytes) -> dict[str, Any]:
     """The reply to a request body. Never raises: every failure is an answer that denies."""
     try:
         query = parse(body)
-        view = directory.view
-        if view is None:
+        state = directory.state
+        if state is None:
             # No such kind in this cluster: nobody has a subscription. Not seen yet: nothing may be said.
             raise SelectError("not_found", NONE_FOUND) if directory.known else SelectError("internal_error", UNKNOWN)
-        chosen = choose(view, query)
-        ref = view.find_model(chosen, query.model) if query.model else None
+        chosen = choose(state, query)
+        ref = state.find_model(chosen, query.model) if query.model else None
         check_health(chosen, query.model, ref)
     except SelectError as refusal:
         return {
@@ -61,7 +61,7 @@ def answer(directory: Directory, body: bytes) -> dict[str, Any]:
             "phase": refusal.phase,
             "ready": False,
         }
-    return success(view, chosen, query.who, None if ref is None else ref.key)
+    return success(state, chosen, query.who, None if ref is None else ref.key)
 
 
 def parse(body: bytes) -> Query:
@@ -95,12 +95,12 @@ def _bad(rule: str) -> SelectError:
     return SelectError("bad_request", f"invalid request body: {rule}")
 
 
-def choose(view: View, query: Query) -> Subscription:
+def choose(state: State, query: Query) -> Subscription:
     """The subscription asked for, or the caller's only candidate. Raises SelectError."""
     if query.subscription:
-        return _requested(view, query)
-    owned = view.owned(query.who)
-    candidates = [item for item in owned if view.find_model(item, query.model)] if query.model else owned
+        return _requested(state, query)
+    owned = state.owned(query.who)
+    candidates = [item for item in owned if state.find_model(item, query.model)] if query.model else owned
     if not candidates:
         raise SelectError("not_found", NONE_FOUND)
     if len(candidates) > 1:
@@ -108,17 +108,17 @@ def choose(view: View, query: Query) -> Subscription:
     return candidates[0]
 
 
-def _requested(view: View, query: Query) -> Subscription:
-    found = view.named(query.subscription)
+def _requested(state: State, query: Query) -> Subscription:
+    found = state.named(query.subscription)
     if not found:
         raise SelectError("not_found", NOT_FOUND)
-    mine = [item for item in found if view.owns(query.who, item)]
+    mine = [item for item in found if state.owns(query.who, item)]
     if not mine:
         raise SelectError("access_denied", DENIED)
     if len(found) > 1:
         # A key holds the bare name: guessing between two would charge, and open, the wrong one.
         raise SelectError("multiple_subscriptions", AMBIGUOUS)
-    if query.model and view.find_model(mine[0], query.model) is None:
+    if query.model and state.find_model(mine[0], query.model) is None:
         raise SelectError(
             "model_not_in_subscription", f"subscription {query.subscription} does not include model {query.model}"
         )
@@ -146,7 +146,7 @@ def check_health(chosen: Subscription, model: str, ref: ModelRef | None) -> None
         raise SelectError("model_unhealthy", NOT_ENFORCED, phase)
 
 
-def success(view: View, chosen: Subscription, who: Identity, key: ModelKey | None) -> dict[str, Any]:
+def success(state: State, chosen: Subscription, who: Identity, key: ModelKey | None) -> dict[str, Any]:
     """The reply for a chosen subscription. Empty fields are left out, except the three that policies read."""
     body: dict[str, Any] = {
         "name": chosen.name,
@@ -154,7 +154,7 @@ def success(view: View, chosen: Subscription, who: Identity, key: ModelKey | Non
         "displayName": chosen.display_name,
         "description": chosen.description,
         "priority": chosen.priority,
-        "modelRefs": [model_ref(ref, view) for ref in chosen.models],
+        "modelRefs": [model_ref(ref, state) for ref in chosen.models],
         "organizationId": chosen.organization_id,
         "costCenter": chosen.cost_center,
         "labels": dict(chosen.labels),
@@ -162,7 +162,7 @@ def success(view: View, chosen: Subscription, who: Identity, key: ModelKey | Non
         "deletionTimestamp": chosen.deleting,
     }
     return {name: value for name, value in body.items() if value} | {
-        "accessAllowed": key is None or key in view.authorized(who),
+        "accessAllowed": key is None or key in state.authorized(who),
         "phase": chosen.phase,
         "ready": chosen.ready,
     }

@@ -11,7 +11,7 @@ from maas_api import errors
 from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions import listing, select
-from maas_api.subscriptions.directory import Directory, View
+from maas_api.subscriptions.directory import Directory, State
 from maas_api.wire import JSON, Reply, Request
 
 
@@ -28,13 +28,13 @@ def blueprint(directory: Directory) -> flask.Blueprint:
     """The listings. Bare JSON arrays, never cached by anyone; an anonymous caller has none."""
     views = flask.Blueprint("subscriptions", __name__)
 
-    def reply(rows: Callable[[View, Identity], list[dict[str, Any]]]) -> flask.Response:
+    def reply(rows: Callable[[State, Identity], list[dict[str, Any]]]) -> flask.Response:
         lines = flask.request.headers
         who = headers.parse_optional(lines.getlist(headers.USERNAME), lines.getlist(headers.GROUP))
         if who is not None and not directory.known:
             raise errors.sdk(503, "Subscriptions are not known yet, try again", headers=listing.NO_STORE)
-        view = directory.view
-        found = rows(view, who) if who is not None and view is not None else []
+        state = directory.state
+        found = rows(state, who) if who is not None and state is not None else []
         response = flask.Response(errors.encode(found), content_type=JSON[1].decode())
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -45,6 +45,6 @@ def blueprint(directory: Directory) -> flask.Blueprint:
 
     @views.get("/v1/model/<path:model>/subscriptions")
     def subscriptions_of_model(model: str) -> flask.Response:
-        return reply(lambda view, who: listing.for_model(view, who, model))
+        return reply(lambda state, who: listing.for_model(state, who, model))
 
     return views

@@ -52,8 +52,8 @@ def following(cluster: Cluster) -> Iterator[Directory]:
 
 
 def owned(directory: Directory) -> list[str] | None:
-    view = directory.view
-    return None if view is None else [item.name for item in view.owned(ALICE)]
+    state = directory.state
+    return None if state is None else [item.name for item in state.owned(ALICE)]
 
 
 def mine(name: str, **more: Any) -> dict[str, Any]:
@@ -82,11 +82,11 @@ def test_added_changed_and_deleted_objects_are_followed() -> None:
         cluster.subscriptions.upsert(mine("b", priority=1))
         until(lambda: owned(directory) == ["b", "a"], what="the new priority")
         cluster.policies.upsert(policy("p", "opt", groups=("team-a",)))
-        until(lambda: directory.view and directory.view.authorized(ALICE), what="the policy")
+        until(lambda: directory.state and directory.state.authorized(ALICE), what="the policy")
         cluster.subscriptions.delete(("models-as-a-service", "b"))
         until(lambda: owned(directory) == ["a"], what="the deletion")
         cluster.policies.replace(())
-        until(lambda: directory.view and not directory.view.authorized(ALICE), what="the policy's end")
+        until(lambda: directory.state and not directory.state.authorized(ALICE), what="the policy's end")
 
 
 def test_a_source_that_is_lost_leaves_the_last_known_state() -> None:
@@ -118,11 +118,11 @@ def test_an_unchanged_object_is_not_read_again() -> None:
     directory = Directory()
     subject = follower(directory, cluster)
     subject.refresh()
-    assert directory.view is not None
-    before = {item.name: item for item in directory.view.subscriptions}
+    assert directory.state is not None
+    before = {item.name: item for item in directory.state.subscriptions}
     cluster.subscriptions.upsert(mine("b", priority=3))
     subject.refresh()
-    after = {item.name: item for item in directory.view.subscriptions}
+    after = {item.name: item for item in directory.state.subscriptions}
     assert after["a"] is before["a"]
     assert (before["b"].priority, after["b"].priority) == (0, 3)
 
@@ -132,6 +132,6 @@ def test_without_a_change_nothing_is_rebuilt() -> None:
     directory = Directory()
     subject = follower(directory, cluster)
     subject.refresh()
-    first = directory.view
+    first = directory.state
     subject.refresh()
-    assert directory.view is first
+    assert directory.state is first

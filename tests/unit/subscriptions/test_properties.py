@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maas_api.errors import ApiError
 from maas_api.identity.headers import Identity
-from maas_api.subscriptions.directory import Directory, View, build
+from maas_api.subscriptions.directory import Directory, State, build
 from maas_api.subscriptions.model import ModelKey
 from maas_api.subscriptions.resolve import resolve
 from tests.unit.subscriptions.objects import policy, reference, subscription
@@ -89,9 +89,9 @@ def test_authorized_is_the_union_of_the_policies_that_name_the_caller(
     assert build((), raws).authorized(who) == expected
 
 
-def outcome(view: View, who: Identity, name: str) -> str | int:
+def outcome(state: State, who: Identity, name: str) -> str | int:
     try:
-        return resolve(view, who, name).qualified
+        return resolve(state, who, name).qualified
     except ApiError as refusal:
         return refusal.status
 
@@ -116,7 +116,7 @@ def test_a_directory_that_followed_changes_equals_one_made_afresh(
     directory = Directory()
     for step in steps:
         directory.update(step, granted)
-    assert directory.view is not None
+    assert directory.state is not None
     fresh = build(steps[-1], granted)
-    assert directory.view == fresh
-    assert directory.view.visible(who) == fresh.visible(who)
+    assert directory.state == fresh
+    assert directory.state.visible(who) == fresh.visible(who)
