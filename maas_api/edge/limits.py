@@ -21,7 +21,7 @@ PARTING_SECONDS = 0.5
 HEADERS_AT_MOST = 200
 """Header lines of one request: each costs time wherever headers are walked, however short. Envoy's own bound is 100."""
 
-WAITING_AT_MOST = 4
+WAITING_AT_MOST = 8
 """Requests of one connection behind the one being answered. What a client sends beyond them is not read, and the
 connection ends behind the last one's answer: a client that pipelines must be ready for that (RFC 9112, 9.3.2)."""
 
