@@ -34,9 +34,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The browser."""
+    """The browser. It ends with these tests: one that idles takes a third of a core from those that follow."""
     with browser(tmp_path_factory.mktemp("profile")) as made:
         yield made
 
