@@ -30,6 +30,14 @@ def free_port() -> int:
     return port
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Whether it is there, and not only until its parent looks; one that is gone by now is not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass
 class Running:
     """A started service. ``output`` is the file its two output streams go to."""
@@ -51,7 +59,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """Process ids of the workers alive."""
-        return [child.pid for child in psutil.Process(self.process.pid).children() if child.status() != "zombie"]
+        return [child.pid for child in psutil.Process(self.process.pid).children() if _lives(child)]
 
     def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """The metrics page: (sample name, labels) -> value."""
