@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from maas_api.audit.origin import KINDS
 from maas_api.audit.record import ACTIONS, OUTCOMES
+from maas_api.parameters import QueryError, moment
 
 FILTERS: Final = ("action", "outcome", "actor", "via", "viaKey", "owner", "key", "requestId")
 """What records can be found by."""
@@ -19,10 +20,6 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1_000
 
 _PARAMETERS: Final = ("from", "to", *FILTERS, "limit", "after")
-
-
-class QueryError(ValueError):
-    """A question that cannot be answered. The message names the parameter, the rule and what was received."""
 
 
 class Query(NamedTuple):
@@ -52,7 +49,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Query:
     for name, known in CHOICES.items():
         if given.get(name, known[0]) not in known:
             raise QueryError(f"{name}: must be one of {', '.join(known)}, got {given[name][:60]!r}")
-    start, end = _moment(given, "from"), _moment(given, "to")
+    start, end = moment("from", given.get("from", "")), moment("to", given.get("to", ""))
     if start is not None and end is not None and start >= end:
         raise QueryError("from: must be before to")
     return Query(
@@ -82,17 +79,3 @@ def _limit(text: str) -> int:
     if text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MAX_LIMIT and len(text) <= 4:
         return int(text)
     raise QueryError(f"limit: must be a whole number from 1 to {MAX_LIMIT}, got {text[:60]!r}")
-
-
-def _moment(given: Mapping[str, str], name: str) -> datetime | None:
-    text = given.get(name, "").strip()
-    if not text:
-        return None
-    with suppress(ValueError, OverflowError):
-        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not escaped in the URL
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None and "T" not in text else found
-        if found.tzinfo is not None and 2000 <= found.year < 9000:
-            return found.astimezone(UTC)
-    raise QueryError(
-        f"{name}: must be a day (2026-03-15) or a time with an offset (2026-03-15T12:00:00Z), got {text[:60]!r}"
-    )

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from maas_api.audit import query as queries
-from maas_api.audit.query import QueryError
 from maas_api.audit.reading import Reading
 from maas_api.audit.record import Entry
 from maas_api.errors import plain
 from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.observability import metrics
+from maas_api.parameters import QueryError
 
 _log = logging.getLogger(__name__)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+
+from maas_api.parameters import QueryError, moment
 
 DIMENSIONS: Final = ("key", "user", "subscription", "model", "provider", "endpoint")
 INTERVALS: Final = ("hour", "day", "month", "total")
@@ -16,10 +17,6 @@ LONGEST_TOTAL: Final = timedelta(days=3700)
 VALUES_MAX: Final = 100
 
 _PARAMETERS = ("from", "to", "interval", "groupBy", "scope", *DIMENSIONS)
-
-
-class QueryError(ValueError):
-    """A question that cannot be answered. The message names the parameter, the rule and what was received."""
 
 
 class Query(NamedTuple):
@@ -43,10 +40,10 @@ def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
     for name in parameters:
         if name not in _PARAMETERS:
             raise QueryError(f"{name[:60]}: there is no such parameter; there are {', '.join(_PARAMETERS)}")
-    end = _moment(parameters, "to")
+    end = moment("to", _one(parameters, "to"))
     end = now if end is None else end
     end = _hour(end + timedelta(hours=1) - timedelta(microseconds=1))
-    start = _moment(parameters, "from")
+    start = moment("from", _one(parameters, "from"))
     start = _hour(end - timedelta(days=DEFAULT_DAYS) if start is None else start)
     interval = _one(parameters, "interval") or "day"
     if interval not in INTERVALS:
@@ -86,20 +83,6 @@ def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str:
     if len(values) > 1:
         raise QueryError(f"{name}: must be given once, got {len(values)} values")
     return values[0].strip() if values else ""
-
-
-def _moment(parameters: Mapping[str, Sequence[str]], name: str) -> datetime | None:
-    text = _one(parameters, name)
-    if not text:
-        return None
-    with suppress(ValueError, OverflowError):
-        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not escaped in the URL
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None and "T" not in text else found
-        if found.tzinfo is not None and 2000 <= found.year < 9000:
-            return found.astimezone(UTC)
-    raise QueryError(
-        f"{name}: must be a day (2026-03-15) or a time with an offset (2026-03-15T12:00:00Z), got {text[:60]!r}"
-    )
 
 
 def _hour(moment: datetime) -> datetime:

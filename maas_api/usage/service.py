@@ -14,9 +14,10 @@ from maas_api.identity.admin import AdminCheck, AdminCheckError
 from maas_api.identity.headers import Identity
 from maas_api.keys.record import KeyRecord
 from maas_api.observability import metrics
+from maas_api.parameters import QueryError
 from maas_api.usage import query as queries
 from maas_api.usage.prices import PriceBook
-from maas_api.usage.query import Query, QueryError
+from maas_api.usage.query import Query
 from maas_api.usage.readers import Reader
 from maas_api.usage.report import KeyName, Report, fold, priced_by
 from maas_api.usage.statements.reading import ROWS_MAX, Reading, TooManyError

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from maas_api.usage.query import Query, QueryError, parse
+from maas_api.parameters import QueryError
+from maas_api.usage.query import Query, parse
 
 NOW = datetime(2026, 11, 24, 19, 17, 3, tzinfo=UTC)
 
