@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from maas_api import migrations
+from maas_api.store.database import Database, open_database
 from tests.support.crds import WITHOUT
 from tests.support.postgres import PostgresServer
 
@@ -22,6 +25,25 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of the test's own, with every table; the test runs once on each kind."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.migrated()
+    url = f"sqlite:///{tmp_path / 'keys.db'}"
+    migrations.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The same, opened."""
+    made = open_database(database_url)
+    yield made
+    made.stop()
 
 
 _skipped: list[str] = []

@@ -23,27 +23,23 @@ installation_keys = sa.Table(
     sa.Column("key", sa.LargeBinary, nullable=False),
 )
 
-sessions = sa.Table(
-    "maas_page_sessions",
-    _metadata,
-    sa.Column("id_hash", sa.Text, primary_key=True),
-    sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("username", sa.Text, nullable=False),
-    sa.Column("user_groups", sa.JSON, nullable=False),
-    sa.Column("credential", sa.Text, nullable=False),
-    sa.Column("expires_at", Moment, nullable=False),
-)
 
-links = sa.Table(
-    "maas_page_links",
-    _metadata,
-    sa.Column("code_hash", sa.Text, primary_key=True),
-    sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("username", sa.Text, nullable=False),
-    sa.Column("user_groups", sa.JSON, nullable=False),
-    sa.Column("credential", sa.Text, nullable=False),
-    sa.Column("expires_at", Moment, nullable=False),
-)
+def _signed_in(name: str, secret: str) -> sa.Table:
+    """A table of who may come in by a secret; ``secret`` is the column that holds its hash."""
+    return sa.Table(
+        name,
+        _metadata,
+        sa.Column(secret, sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("username", sa.Text, nullable=False),
+        sa.Column("user_groups", sa.JSON, nullable=False),
+        sa.Column("credential", sa.Text, nullable=False),
+        sa.Column("expires_at", Moment, nullable=False),
+    )
+
+
+sessions = _signed_in("maas_page_sessions", "id_hash")
+links = _signed_in("maas_page_links", "code_hash")
 
 
 class SignedIn(NamedTuple):

@@ -119,3 +119,20 @@ def _events(asked: Wanted, usage: Mapping[str, Any]) -> Iterator[bytes]:
     if usage:
         yield event({"choices": [], "usage": usage})
     yield event("[DONE]")
+
+
+def sums(asked: list[Wanted]) -> dict[str, Any]:
+    """What calls come to."""
+    good = [item for item in asked if item.status == 200 and item.told]
+    return {
+        "requests": len(asked),
+        "errors": sum(item.status != 200 for item in asked),
+        "interrupted": 0,
+        "unmetered": sum(item.status == 200 and not item.told for item in asked),
+        "inputTokens": sum(item.input for item in good),
+        "cachedInputTokens": sum(item.cached for item in good),
+        "cacheWriteTokens": sum(item.written for item in good),
+        "outputTokens": sum(item.output for item in good),
+        "reasoningTokens": sum(item.reasoning for item in good),
+        "totalTokens": sum(item.input + item.output for item in good),
+    }

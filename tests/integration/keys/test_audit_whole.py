@@ -97,19 +97,6 @@ for action, key_id in ids.items():
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrations.upgrade(url)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.migrated()
-    made = open_database(url)
-    yield made
-    made.stop()
-
-
 def seeded(database: Database) -> dict[str, str]:
     """A key for each action to be done to; its owner is called after the action."""
     ids = {action: f"key-{action}" for action in ACTIONS}

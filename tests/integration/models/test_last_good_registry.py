@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from maas_api import migrations
 from maas_api.app import build
 from maas_api.config import load
 from maas_api.models.documents import StoredDocuments
@@ -25,18 +23,6 @@ from tests.support.wait import until
 
 CALLER = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["ml"]', "Authorization": "Bearer checked-by-the-gateway"}
 BROKEN = "[{id: gpt"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrations.upgrade(url)
-    else:
-        url = request.getfixturevalue("postgres").migrated()
-    opened = open_database(url)
-    yield opened
-    opened.stop()
 
 
 def document(version: int, text: str = "[]", uid: str = "u1") -> Document:

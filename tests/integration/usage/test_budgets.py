@@ -9,13 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from maas_api import migrations
 from maas_api.keys.budget import Budget, Budgets
 from maas_api.models.price import Price
 from maas_api.store.database import Database, open_database
@@ -30,7 +28,6 @@ from maas_api.usage.rollup import fold
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Bank, Lease, state_of
 from maas_api.usage.statements.ledger import Ledger
 from tests.support.otlp import call
-from tests.support.postgres import PostgresServer
 from tests.support.wait import until
 
 TENANT = "models-as-a-service"
@@ -52,15 +49,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrations.upgrade(url)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.migrated()
-    made = open_database(url, max_open=70, statement_seconds=None)  # as many as there are clients, who wait
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """With as many connections as there are clients, who wait for theirs."""
+    made = open_database(database_url, max_open=70, statement_seconds=None)
     yield made
     made.stop()
 

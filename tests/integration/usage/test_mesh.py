@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.metered import Wanted, wanted
+from tests.support.metered import Wanted, sums, wanted
 from tests.support.otelcol import Collector, binary, relay
 from tests.support.place import WHO, Place, call, placed
 from tests.support.rendered import CALLS, Counted, applied, bearer, client
@@ -51,23 +51,6 @@ KINDS = [
     Wanted("messages", False, 100_298, 503, cached=100_000, written=248),
     Wanted("messages", True, 100_298, 503, cached=100_000, written=248),
 ]
-
-
-def sums(asked: list[Wanted]) -> dict[str, Any]:
-    """What calls come to."""
-    good = [item for item in asked if item.status == 200 and item.told]
-    return {
-        "requests": len(asked),
-        "errors": sum(item.status != 200 for item in asked),
-        "interrupted": 0,
-        "unmetered": sum(item.status == 200 and not item.told for item in asked),
-        "inputTokens": sum(item.input for item in good),
-        "cachedInputTokens": sum(item.cached for item in good),
-        "cacheWriteTokens": sum(item.written for item in good),
-        "outputTokens": sum(item.output for item in good),
-        "reasoningTokens": sum(item.reasoning for item in good),
-        "totalTokens": sum(item.input + item.output for item in good),
-    }
 
 
 def counted(found: dict[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from maas_api import migrations
 from maas_api.store import months
 from maas_api.store.database import Database, open_database
 from maas_api.store.keeper import Keeper
@@ -35,19 +32,6 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrations.upgrade(url)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.migrated()
-    made = open_database(url)
-    yield made
-    made.stop()
 
 
 def calls(moment: datetime, number: int = 1, body: bytes = b"") -> Folded:
