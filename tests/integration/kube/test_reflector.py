@@ -6,87 +6,14 @@ After each fault the store equals the cluster, and at no time did it lose an obj
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from maas_api.kube.backoff import Timing
-from maas_api.kube.client import Client
-from maas_api.kube.objects import CONFIG_MAP, LLM_INFERENCE_SERVICE, Changed, Kind, ObjectStore
-from maas_api.kube.reflector import Reflector
-from tests.support import kubeapi
+from maas_api.kube.objects import CONFIG_MAP, LLM_INFERENCE_SERVICE
 from tests.support.kubeapi import Fault, KubeApi
 from tests.support.objects import registry, service
 from tests.support.wait import until
-
-SERVICES = LLM_INFERENCE_SERVICE.plural
-QUICK = Timing(watch=30, slack=0.2, backoff=0.02, backoff_limit=0.1, absent=0.02, page=500)
-
-
-@pytest.fixture
-def api() -> Iterator[KubeApi]:
-    found = KubeApi()
-    with kubeapi.running(found):
-        yield found
-
-
-def client_of(api: KubeApi) -> Client:
-    from kubernetes.client import Configuration
-
-    return Client(Configuration(host=api.url), qps=10_000, burst=10_000)
-
-
-class Watched:
-    """A reflector, its store, and a witness of everything the store ever lacked."""
-
-    def __init__(
-        self, api: KubeApi, kind: Kind = LLM_INFERENCE_SERVICE, timing: Timing = QUICK, **options: Any
-    ) -> None:
-        self.api = api
-        self.store = ObjectStore(kind)
-        self.reflector = Reflector(client_of(api), self.store, timing=timing, **options)
-        self.missing: list[set[tuple[str, str]]] = []
-        self.keep: set[tuple[str, str]] = set()
-        self.store.subscribe(self._look)
-
-    def _look(self, changed: Changed) -> None:
-        lost = self.keep - self.store.snapshot().keys()
-        if lost:
-            self.missing.append(lost)
-
-    def equal(self) -> bool:
-        held = {key: obj["metadata"]["resourceVersion"] for key, obj in self.store.snapshot().items()}
-        return held == self.api.state(self.store.kind.plural)
-
-    def settle(self, what: str = "the store equals the cluster", seconds: float = 10) -> None:
-        until(lambda: self.reflector.has_synced and self.equal(), what=what, seconds=seconds)
-        self.keep = set(self.store.snapshot())
-        assert not self.missing
-
-    @property
-    def state(self) -> str:
-        return self.reflector.status()[0].state
-
-
-@contextmanager
-def watching(api: KubeApi, **options: Any) -> Iterator[Watched]:
-    watched = Watched(api, **options)
-    watched.reflector.start()
-    try:
-        yield watched
-    finally:
-        watched.reflector.stop()
-
-
-def grow(api: KubeApi, *names: str) -> None:
-    for name in names:
-        api.put(SERVICES, service(name))
-
-
-def watch_open(api: KubeApi, count: int = 1) -> None:
-    until(lambda: api.requests[f"watch {SERVICES}"] >= count, what=f"watch number {count} is open")
+from tests.support.watched import QUICK, SERVICES, Watched, grow, watch_open, watching
 
 
 def test_it_lists_then_follows_every_change(api: KubeApi) -> None:
@@ -213,98 +140,6 @@ def test_bursts_of_server_errors_are_ridden_out(api: KubeApi) -> None:
         grow(api, "b")
         watched.settle()
         assert watched.state == "live"
-
-
-class Hours:
-    """A clock that only waiting moves, and the waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.enough = threading.Event()
-
-    def clock(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> bool:
-        self.now += seconds
-        if self.now >= 3600:
-            self.enough.set()
-            return threading.Event().wait(0.01)
-        return False
-
-
-def test_an_hour_of_403_is_a_few_hundred_requests_and_keeps_everything(api: KubeApi) -> None:
-    grow(api, "a")
-    hours = Hours()
-    watched = Watched(api, timing=Timing(watch=1, slack=0.2), clock=hours.clock, pause=hours.pause)
-    forbidden = [Fault(verb, SERVICES, status=403) for verb in ("list", "watch") for _ in range(5000)]
-    watched.reflector.start()
-    try:
-        watched.settle()
-        api.inject(*forbidden)
-        before = sum(api.requests.values())
-        api.cut_watches()
-        assert hours.enough.wait(60), "an hour of virtual time has passed"
-        asked = sum(api.requests.values()) - before
-        assert 100 < asked < 500, asked
-        assert watched.state == "stale"
-        assert "403" in watched.reflector.status()[0].detail
-        assert list(watched.store.snapshot()) == [("llm", "a")]
-    finally:
-        watched.reflector.stop()
-
-
-def test_waits_double_up_to_their_limit_and_respect_the_servers_wish(api: KubeApi) -> None:
-    waits: list[float] = []
-    done = threading.Event()
-
-    def pause(seconds: float) -> bool:
-        waits.append(seconds)
-        if len(waits) == 9:
-            done.set()
-            return threading.Event().wait(0.01)
-        return False
-
-    faults = [Fault("list", status=500) for _ in range(8)]
-    api.inject(*faults, *[Fault("list", status=429, retry_after=77) for _ in range(2000)])
-    watched = Watched(api, timing=Timing(backoff=1, backoff_limit=30), pause=pause, jitter=lambda: 1.0)
-    watched.reflector.start()
-    try:
-        assert done.wait(20)
-    finally:
-        watched.reflector.stop()
-    assert waits[:9] == [1, 2, 4, 8, 16, 30, 30, 30, 77]
-
-
-def test_jitter_spreads_waits_but_never_to_nothing(api: KubeApi) -> None:
-    waits: list[float] = []
-    done = threading.Event()
-
-    def pause(seconds: float) -> bool:
-        waits.append(seconds)
-        done.set()
-        return threading.Event().wait(0.01)
-
-    api.inject(*[Fault("list", status=500) for _ in range(2000)])
-    watched = Watched(api, timing=Timing(backoff=1), pause=pause, jitter=lambda: 0.0)
-    watched.reflector.start()
-    try:
-        assert done.wait(20)
-    finally:
-        watched.reflector.stop()
-    assert waits[0] == pytest.approx(0.1)
-
-
-def test_a_server_that_ends_watches_at_once_is_not_asked_in_a_circle(api: KubeApi) -> None:
-    hours = Hours()
-    api.inject(*[Fault("watch", end=True) for _ in range(5000)])
-    watched = Watched(api, timing=Timing(), clock=hours.clock, pause=hours.pause)
-    watched.reflector.start()
-    try:
-        assert hours.enough.wait(60)
-        assert api.requests[f"watch {SERVICES}"] < 500
-    finally:
-        watched.reflector.stop()
 
 
 def test_a_kind_that_is_installed_later_is_picked_up(api: KubeApi) -> None:
