@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bench.machine import percentile
 
@@ -46,10 +47,21 @@ def wrk(url: str, keys: Path, *, seconds: float, connections: int = 64, fresh: b
     """As many validations as go through. ``fresh``: every request on a connection of its own."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         header = 'wrk.headers["Connection"] = "close"' if fresh else ""
-        script.write(_LUA.replace("KEYS", str(keys)).replace("FRESH", header))
-        script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return _wrk(url, script, _LUA.replace("KEYS", str(keys)).replace("FRESH", header), seconds, connections)
+
+
+def posts(url: str, headers: dict[str, str], *, seconds: float, connections: int = 16) -> Load:
+    """As many POSTs with these headers and no body as go through."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
+        return _wrk(url, script, "\n".join(['wrk.method = "POST"', *lines]), seconds, connections)
+
+
+def _wrk(url: str, script: IO[str], says: str, seconds: float, connections: int) -> Load:
+    script.write(says)
+    script.flush()
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Load(
         float(_found(r"Requests/sec:\s+([\d.]+)", text)),

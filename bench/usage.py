@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+from bench.load import Load, need_wrk, posts
 from bench.services import VALIDATE, Running, maas
 from bench.stores import fill, postgres
 from maas_api.gateway.authorizer import PREFIX, Authorizer
@@ -46,6 +47,7 @@ _MONTH = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 
 def run(*, quick: bool) -> None:
     """Print the numbers."""
+    need_wrk()
     seconds = 1.0 if quick else 8.0
     print("\n## Usage")
     with postgres() as server, tempfile.TemporaryDirectory() as folder:
@@ -134,17 +136,20 @@ def _questions_of_the_gateway(service: Running, seconds: float) -> None:
     budgets = [None, [{"tokens": 10**15, "per": "day"}, {"tokens": 10**15, "per": "month"}]]
     keys = [_mint(service, budget) for budget in budgets]
     for key in keys:
-        _asks(service, key, 0.5)
-    spent = [[0.0, 0.0], [0.0, 0.0]]  # calls and seconds of each side
-    for _ in range(max(3, int(seconds))):
-        for side, key in zip(spent, keys, strict=True):
+        _asks(service, key, 1.0)
+    spent: list[list[float]] = [[], []]
+    rates: list[list[float]] = [[], []]
+    for turn in range(max(3, int(seconds))):
+        for side in (0, 1) if turn % 2 else (1, 0):
             before = service.cpu
-            side[0] += _asks(service, key, 1.0)
-            side[1] += service.cpu - before
-    without, with_two = (cpu / calls * 1e6 for calls, cpu in spent)
+            found = _asks(service, keys[side], 1.0)
+            spent[side].append((service.cpu - before) / found.requests * 1e6)
+            rates[side].append(found.rate)
+    without, with_two = map(statistics.median, spent)
     print(
-        f"a question of the gateway over HTTP takes {without:.0f} µs of the processor without a budget, "
-        f"{with_two:.0f} with two (as many a second: {without / with_two:.2f})"
+        f"a question of the gateway over HTTP takes {without:.0f} µs of the processor without a budget, {with_two:.0f}"
+        f" with two ({without / with_two:.2f}); {' and '.join(f'{statistics.median(side):,.0f}' for side in rates)} a"
+        f" second ({statistics.median(rates[1]) / statistics.median(rates[0]):.2f})"
     )
 
 
@@ -157,23 +162,17 @@ def _mint(service: Running, budget: object) -> str:
     return str(made["key"])
 
 
-def _asks(service: Running, key: str, seconds: float) -> int:
-    """How many questions are answered in so many seconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+def _asks(service: Running, key: str, seconds: float) -> Load:
+    """As many questions of a key as are answered in so many seconds."""
     headers = {
         "Authorization": f"Bearer {key}",
         "X-MaaS-Internal-Secret": _SECRET,
         "X-Gateway-Model-Name": "gpt-4o-mini",
     }
-    until, calls = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        connection.request("POST", f"{PREFIX}/external/openai/v1/chat/completions", b"", headers)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200, answer.status
-        calls += 1
-    connection.close()
-    return calls
+    url = f"http://127.0.0.1:{service.port}{PREFIX}/external/openai/v1/chat/completions"
+    found = posts(url, headers, seconds=seconds)
+    assert not found.failed, found
+    return found
 
 
 def _spending(server: PostgresServer, *, quick: bool) -> None:

@@ -17,6 +17,32 @@ HeaderLines = tuple[tuple[bytes, bytes], ...]
 """Header lines of an answer, in the order they are sent."""
 
 
+class Block(tuple[tuple[bytes, bytes], ...]):
+    """Header lines with how they go over the wire, for answers that are given again and again."""
+
+    encoded: bytes
+
+    @classmethod
+    def of(cls, lines: HeaderLines) -> Block:
+        """Encode the lines."""
+        block = cls(lines)
+        block.encoded = encoded(lines)
+        return block
+
+    def plus(self, lines: Sequence[tuple[bytes, bytes]]) -> Block:
+        """These lines and some more; only those are encoded."""
+        block = Block((*self, *lines))
+        block.encoded = self.encoded + encoded(lines)
+        return block
+
+
+def encoded(lines: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Header lines as HTTP/1.1 has them."""
+    if type(lines) is Block:
+        return lines.encoded
+    return b"".join([b"%s: %s\r\n" % line for line in lines])
+
+
 class Request(NamedTuple):
     """One HTTP request. ``path`` is percent-decoded, ``target`` is what the request line said, query included."""
 

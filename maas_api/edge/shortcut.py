@@ -18,7 +18,7 @@ from maas_api.edge.guard import PREFIX, InternalGuard
 from maas_api.edge.mailbox import Mailbox
 from maas_api.observability import metrics
 from maas_api.observability.requests import REQUEST_ID, Context, Recorder, request_id
-from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request, RouteTable
+from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request, RouteTable, encoded
 
 PATH = "/internal/v1/api-keys/validate"
 FAULT = Reply(500, (JSON,), b"")
@@ -90,7 +90,7 @@ class Shortcut:
         self._guard = guard
         self._recorder = recorder
         self._mailbox = mailbox
-        self._standing = _lines(standing)
+        self._standing = encoded(standing)
         self._draining = draining
         self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS.values()}
         self._heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
@@ -159,13 +159,9 @@ class Shortcut:
 
     def _head(self, way: Way, reply: Reply) -> bytes:
         if way.path != PATH:
-            return _STATUS_LINES[reply.status] + _lines(reply.headers) + self._standing
+            return _STATUS_LINES[reply.status] + encoded(reply.headers) + self._standing
         key = (reply.status, reply.headers)
         head = self._heads.get(key)
         if head is None:  # a handful: verdicts, refusals and faults have constant headers
-            head = self._heads[key] = _STATUS_LINES[reply.status] + _lines(reply.headers) + self._standing
+            head = self._heads[key] = _STATUS_LINES[reply.status] + encoded(reply.headers) + self._standing
         return head
-
-
-def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    return b"".join([b"%s: %s\r\n" % line for line in headers])

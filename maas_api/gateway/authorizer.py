@@ -34,7 +34,7 @@ from maas_api.providers import CREDENTIAL_HEADERS
 from maas_api.usage.budgets.claims import Payer
 from maas_api.usage.budgets.decisions import Decision
 from maas_api.validation.verdict import Verdict
-from maas_api.wire import Pending, Promise, Reply, Request
+from maas_api.wire import Block, Pending, Promise, Reply, Request
 
 _log = logging.getLogger(__name__)
 
@@ -129,12 +129,10 @@ class Authorizer:
             passed = self._judgement.judge(Call(request.method, path, named.read(said)), caller)
         except ApiError as refusal:
             return refusal.reply()
-        allowed = _to_model(caller, key_id, passed)
-        limited = passed.limited
-        if not (budgets or limited.limits) or not passed.model or self._budgets is None or allowed.status != OK:
+        allowed, payer = _to_model(caller, key_id, budgets, passed)
+        if payer is None or self._budgets is None:
             return allowed
-        who = (caller.who.username, limited.subscription)
-        decided = self._budgets.check(Payer(key_id, budgets, *who, passed.model, limited.limits, limited.reference))
+        decided = self._budgets.check(payer)
         if isinstance(decided, Future):
             return _then(decided, lambda known: quota.held(allowed, known))
         return quota.held(allowed, decided)
@@ -188,15 +186,18 @@ def _to_api(caller: Caller, credential: str, budgets: Budgets) -> Reply:
 
 
 @lru_cache(maxsize=4096)
-def _to_model(caller: Caller, key_id: str, passed: Passed) -> Reply:
-    """The way to a model, which is shown no credential. The same callers call again and again: their answer is put
-    together once."""
+def _to_model(caller: Caller, key_id: str, budgets: Budgets, passed: Passed) -> tuple[Reply, Payer | None]:
+    """The way to a model, which is shown no credential, and whose budgets the call counts against, None for nobody's.
+    The same callers call again and again: their answer is put together once."""
     allowed = _yes(caller, passed.route, (), CREDENTIAL_HEADERS)
     if allowed.status != OK:
-        return allowed
-    subscription = passed.limited.subscription or caller.subscription
-    more = quota.counted(caller.who.username, key_id, subscription, passed.model, passed.provider)
-    return Reply(OK, allowed.headers + more, b"")
+        return allowed, None
+    limited, user = passed.limited, caller.who.username
+    more = quota.counted(user, key_id, limited.subscription or caller.subscription, passed.model, passed.provider)
+    allowed = Reply(OK, Block.of(allowed.headers + more), b"")
+    if not passed.model or not (budgets or limited.limits):
+        return allowed, None
+    return allowed, Payer(key_id, budgets, user, limited.subscription, passed.model, limited.limits, limited.reference)
 
 
 def _yes(caller: Caller, route: str, budgets: Budgets, removed: tuple[str, ...]) -> Reply:

@@ -8,8 +8,8 @@ from functools import lru_cache
 from maas_api import errors
 from maas_api.keys.budget import Budget, money
 from maas_api.usage import record
-from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unpriced
-from maas_api.wire import HeaderLines, Reply
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unpriced
+from maas_api.wire import Block, HeaderLines, Reply
 
 METERED = "x-maas-metered-"
 """Begins the names of those headers that the gateway keeps as metadata, for its log; no model is sent them."""
@@ -41,36 +41,58 @@ def counted(user: str, key_id: str, subscription: str, model: str, provider: str
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        lines: HeaderLines = () if decided.hold is None else ((_HELD, bytes(decided.hold)),)
-        if decided.tokens is not None:
-            lines += _left(decided.tokens)
-        if decided.cost is not None:
-            lines += _left(decided.cost)
-        return Reply(allowed.status, allowed.headers + lines, allowed.body)
+        hold, tokens, cost = decided
+        lines: list[tuple[bytes, bytes]] = [] if hold is None else [_hold(hold)]
+        if tokens is not None:
+            _left(lines, *tokens)
+        if cost is not None:
+            _left(lines, *cost)
+        headers = allowed.headers
+        more = headers.plus(lines) if isinstance(headers, Block) else (*headers, *lines)
+        return Reply(allowed.status, more, allowed.body)
     if isinstance(decided, Spent):
         return _spent(decided)
     return _unpriced(decided) if isinstance(decided, Unpriced) else _UNKNOWN
 
 
-def _left(state: Left) -> HeaderLines:
-    budget, left, reset = state
-    limit, name, again = _COST if budget.currency else _TOKENS
-    remaining = f"{money(left)} {budget.currency}".encode() if budget.currency else b"%d" % left
-    if reset is None:
-        return ((limit, _whole(budget)), (name, remaining))
-    return ((limit, _whole(budget)), (name, remaining), (again, _duration(math.ceil(reset))))
+def _left(lines: list[tuple[bytes, bytes]], budget: Budget, left: int, reset: float | None) -> None:
+    """Add what is left of a budget."""
+    limit, remaining = _whole(budget)
+    lines += (limit, (remaining, f"{money(left)} {budget.currency}".encode() if budget.currency else b"%d" % left))
+    if reset is not None:
+        lines.append(_again(budget.currency, math.ceil(reset)))
+
+
+# What is the same for many calls is put together once.
 
 
 @lru_cache(maxsize=4096)
-def _whole(budget: Budget) -> bytes:
-    return (f"{money(budget.amount)} {budget.currency}" if budget.currency else str(budget.amount)).encode()
+def _hold(hold: record.Hold) -> tuple[bytes, bytes]:
+    return _HELD, bytes(hold)
+
+
+@lru_cache(maxsize=4096)
+def _whole(budget: Budget) -> tuple[tuple[bytes, bytes], bytes]:
+    """How much it is of, and the name of the header that says what is left."""
+    limit, remaining, _ = _COST if budget.currency else _TOKENS
+    amount = f"{money(budget.amount)} {budget.currency}" if budget.currency else str(budget.amount)
+    return (limit, amount.encode()), remaining
+
+
+@lru_cache(maxsize=4096)
+def _again(currency: str, seconds: int) -> tuple[bytes, bytes]:
+    """When it begins anew, as OpenAI writes it: ``6m0s``."""
+    minutes, rest = divmod(seconds, 60)
+    return (_COST if currency else _TOKENS)[2], (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()
 
 
 def _spent(decided: Spent) -> Reply:
     budget = decided.budget
     whose = f"subscription `{decided.subscription}`'s limit" if decided.subscription else "this API key's budget"
     again = "" if decided.reset is None else f"; it begins anew in {math.ceil(decided.reset)} s"
-    headers = {name.decode(): value.decode() for name, value in _left(Left(budget, 0, decided.reset))}
+    lines: list[tuple[bytes, bytes]] = []
+    _left(lines, budget, 0, decided.reset)
+    headers = {name.decode(): value.decode() for name, value in lines}
     headers["x-should-retry"] = "false"
     if decided.reset is not None:
         headers["retry-after"] = str(math.ceil(decided.reset))
@@ -100,10 +122,3 @@ _UNKNOWN = errors.sdk(
     code="unavailable",
     headers=(("Retry-After", "1"),),
 ).reply()
-
-
-@lru_cache(maxsize=4096)
-def _duration(seconds: int) -> bytes:
-    """As OpenAI writes it: ``6m0s``."""
-    minutes, rest = divmod(seconds, 60)
-    return (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()

@@ -51,7 +51,6 @@ def build(
         hold=settings.budget_hold_tokens,
         outage_calls=settings.budget_outage_calls,
         prices=prices,
-        now=store.now,
     )
     presented = Presented(keys)
     own_key = OwnKey(presented, store.get, service, partial(state_of, store.database, keep=keep))

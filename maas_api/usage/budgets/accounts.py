@@ -7,6 +7,7 @@ from typing import Final
 
 from maas_api.keys.budget import Budget, window
 from maas_api.usage.budgets.claims import Claim
+from maas_api.usage.record import Hold
 from maas_api.usage.statements.holds import Lease
 
 LEASED_CALLS: Final = (32, 4096)
@@ -80,15 +81,23 @@ class Purse:
     clock, the claims are what they were.
     """
 
-    __slots__ = ("claims", "cost", "known_until", "parts", "tokens", "until")
+    __slots__ = ("_hold", "claims", "cost", "known_until", "parts", "tokens", "until")
 
     def __init__(self, claims: tuple[Claim, ...], known_until: float) -> None:
         self.claims = claims
         self.known_until = known_until
         self.parts: tuple[tuple[Account, int, bool], ...] = ()
         self.until = 0.0
+        self._hold = Hold(0, 0)
         self.tokens = next((claim.hold for claim in claims if not claim.budget.currency), 0)
         self.cost = next((claim.hold for claim in claims if claim.budget.currency), 0)
+
+    def hold_of(self, tokens: int, cost: int, reference: str) -> Hold:
+        """What is held for a call: mostly what was for the last one."""
+        generation, last = self.parts[0][0].generation, self._hold
+        if last.tokens != tokens or last.cost != cost or last.generation != generation:
+            last = self._hold = Hold(tokens, generation, cost, reference)
+        return last
 
 
 def opened(budget: Budget, now: float) -> Account:

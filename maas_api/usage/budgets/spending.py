@@ -177,7 +177,7 @@ class Spending:
                 tight, least = account, left
         (_LOW_LEFT if low else _GRANTED).inc()
         return Granted(
-            Hold(tokens, purse.parts[0][0].generation, cost, payer.reference),
+            purse.hold_of(tokens, cost, payer.reference),
             None if tight is None else Left(tight.budget, max(0, least), tight.reset(now)),
             None if dear is None else Left(dear.budget, max(0, dearest), dear.reset(now)),
         )
@@ -265,6 +265,9 @@ class Spending:
         except sa.exc.SQLAlchemyError as fault:
             metrics.store_errors.labels("budget").inc()
             _log.warning("a budget could not be asked for", extra={"fault": type(fault).__name__})
+            return True
+        except Exception:  # a fault of ours must not end the thread that all budgets wait for
+            _log.exception("a budget could not be asked for")
             return True
         with self._lock:
             for claim in claimed:

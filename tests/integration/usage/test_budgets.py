@@ -216,10 +216,11 @@ class Broken(Bank):
     """A store that is down, or not."""
 
     down = True
+    fault: Exception = sa.exc.OperationalError("", {}, Exception())
 
     def lease(self, holder: str, budget: Budget, wanted: int, least: int, now: datetime) -> Lease:
         if self.down:
-            raise sa.exc.OperationalError("", {}, Exception())
+            raise self.fault
         return super().lease(holder, budget, wanted, least, now)
 
 
@@ -232,6 +233,19 @@ def test_while_the_store_is_down_so_many_calls_pass_as_the_option_says(database:
     try:
         found = [ask(worker, budgets) for _ in range(calls + 2)]
         assert [type(item) for item in found] == [Granted] * calls + [Unknown] * 2
+        bank.down = False
+        assert isinstance(ask(worker, budgets), Granted)
+    finally:
+        worker.stop()
+
+
+def test_a_fault_of_our_own_is_no_yes_and_ends_nothing(database: Database) -> None:
+    bank = Broken(database)
+    bank.fault = TypeError("ours")
+    worker, budgets = Spending(bank, hold=HOLD, now=Clock()), (Budget(100_000, "day"),)
+    worker.start()
+    try:
+        assert isinstance(ask(worker, budgets), Unknown)
         bank.down = False
         assert isinstance(ask(worker, budgets), Granted)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -33,6 +34,13 @@ def listening(worker: Replica) -> bool:
 
 def is_down(worker: Replica) -> bool:
     return worker.validation._lookup.down
+
+
+def passes(worker: Replica, key: str) -> bool:
+    """Whether a key is let in; the first questions after an outage may go unanswered on a busy machine."""
+    with contextlib.suppress(Unavailable):
+        return worker.check(key).valid
+    return False
 
 
 def seconds_of_refusal(worker: Replica, key: str) -> float:
@@ -97,7 +105,7 @@ def test_last_uses_wait_for_the_store_to_return(postgres: PostgresServer, worker
         what="the last use was written",
         seconds=15,
     )
-    assert worker.check(key).valid
+    until(lambda: passes(worker, key), what="the key passes")
 
 
 class TestChannel:
