@@ -131,10 +131,11 @@ class Measure(NamedTuple):
 
 def measure(attributes: Mapping[str, Any]) -> Measure | None:
     """The call that a record tells of; None for one that was nobody's."""
-    key_id, user = _text(attributes, KEY_ID), _text(attributes, USER)
-    if not key_id and not user:
+    said = attributes.get
+    endpoint = endpoint_of(_text(said(PATH), 4096))
+    series = _series(said(KEY_ID), said(USER), said(SUBSCRIPTION), said(MODEL), said(PROVIDER), endpoint)
+    if not series.key_id and not series.user:
         return None
-    endpoint = endpoint_of(_text(attributes, PATH, 4096))
     status = whole(attributes.get(STATUS)) or 0
     failed = status >= 400
     tokens = dialects.read(
@@ -145,7 +146,7 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
     counts = Counts(
         requests=1,
         errors=int(failed),
-        interrupted=int(not failed and (status == 0 or bool(_text(attributes, FLAGS)))),
+        interrupted=int(not failed and (status == 0 or bool(_text(said(FLAGS))))),
         unmetered=int(tokens is None and not failed and endpoint != OTHER),
         input=taken.input,
         output=taken.output,
@@ -156,12 +157,13 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
         first_event_ms=first_event or 0,
         first_events=int(first_event is not None),
     )
-    model, provider = _text(attributes, MODEL), _text(attributes, PROVIDER)
-    return Measure(
-        Series(key_id, user, _text(attributes, SUBSCRIPTION), model, provider or LOCAL, endpoint),
-        counts,
-        _hold(attributes.get(HELD)),
-    )
+    return Measure(series, counts, _hold(said(HELD)))
+
+
+@lru_cache(maxsize=4096)
+def _series(key_id: Any, user: Any, subscription: Any, model: Any, provider: Any, endpoint: str) -> Series:
+    """The series that a call belongs to: mostly that of calls before it."""
+    return Series(_text(key_id), _text(user), _text(subscription), _text(model), _text(provider) or LOCAL, endpoint)
 
 
 @lru_cache(maxsize=65_536)
@@ -183,9 +185,8 @@ def endpoint_of(path: str) -> str:
     return "chat" if found.group(1) == "chat/completions" else found.group(1)
 
 
-def _text(attributes: Mapping[str, Any], name: str, most: int = _TEXT_MAX) -> str:
+def _text(value: Any, most: int = _TEXT_MAX) -> str:
     """An attribute as one line of text, cut where it is too long; ``-`` is Envoy's word for nothing."""
-    value = attributes.get(name)
     if not isinstance(value, str) or value == "-":
         return ""
     if value.isascii() and value.isprintable() and len(value) <= most:
