@@ -178,7 +178,7 @@ def _stay(stack: Stack, key: str, links: dict[str, str], say: Say, output: str) 
     if output == "text":
         click.echo(
             f"\n# --- shell\n{snippets.shell(stack, key)}\n\n"
-            f"# --- Python (with the SDKs openai and anthropic)\n{snippets.python()}"
+            f"# --- Python (pip install openai anthropic)\n{snippets.python()}"
         )
         click.echo(f"# --- from your client: a line each, after the two exports above\n{clients.lines()}\n")
         click.echo("# --- in a browser: the page, by a link that signs in once, within an hour")
