@@ -196,6 +196,7 @@ def _nested(world: World) -> str:
 
 
 DEEP = b'{"iss":"ISS","aud":"maas","azp":"cli","sub":' + b"[" * 5000 + b"]" * 5000 + b"}"
+SHALLOW = {"note": [["]", '"['], {"of": [{}] * 200}]}
 TWICE = b'{"iss":"ISS","aud":"maas","azp":"cli","exp":EXP,"sub":"alice","sub":"root"}'
 INFINITE = b'{"iss":"ISS","aud":"maas","azp":"cli","sub":"alice","exp":Infinity}'
 HUGE_EXP = b'{"iss":"ISS","aud":"maas","azp":"cli","sub":"alice","exp":1e400}'
@@ -281,6 +282,7 @@ CASES = (
     Case("two alg in the header", raw(b'{"alg":"none","alg":"RS256","kid":"k1"}'), "header: a member is there twice"),
     Case("two sub in the claims", raw(claims=TWICE), "claims: a member is there twice"),
     Case("claims nested 5,000 deep", raw(claims=DEEP), UNKNOWN),
+    Case("claims with 200 brackets, none deep", token(**SHALLOW), ALICE),
     Case("claims are a list", raw(claims=b"[1]"), UNKNOWN),
     Case("claims changed, signature kept", _changed_claims, SIGNATURE),
     Case("signature cut short", _cut, SIGNATURE),

@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 MAX_TOKEN: Final = 16_384
 """Characters. A token with Entra's most groups (200) has some 9,000."""
 _MAX_KID = 512
+_DEPTH = 64
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES: Final = ("", "jwt", "at+jwt", "application/at+jwt")
 """What a token of a user may call itself. Others (logout+jwt, secevent+jwt, dpop+jwt, ...) are signed by the same keys
@@ -63,6 +65,8 @@ def header_of(token: str) -> Header:
 def members(text: bytes, what: str) -> Mapping[str, Any]:
     """The members of a JSON object. Raises RefusedError for another thing, for a name that is there twice, and for
     numbers that are none."""
+    if _deep(text):
+        raise RefusedError(f"{what}: must not be nested more than {_DEPTH} deep")
     try:
         found = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as fault:
@@ -91,11 +95,24 @@ def _no_number(_text: str) -> NoReturn:
 def _loosely(part: str) -> str | None:
     """The issuer of claims that are odd otherwise, so that its own rules refuse them and say why."""
     try:
-        found = json.loads(_decoded(part))
+        text = _decoded(part)
+        found = None if _deep(text) else json.loads(text)
     except (RefusedError, ValueError, RecursionError):
         return None
     claimed = found.get("iss") if isinstance(found, dict) else None
     return claimed if isinstance(claimed, str) else None
+
+
+def _deep(text: bytes) -> bool:
+    """Whether JSON is nested so deep that it depends on the interpreter whether it can be read."""
+    if text.count(b"[") + text.count(b"{") <= _DEPTH:
+        return False
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if depth > _DEPTH:
+            return True
+    return False
 
 
 def _decoded(part: str) -> bytes:

@@ -114,7 +114,7 @@ FAULTS = [
     ("jwks", {"status_code": 301, "headers": {"Location": URL}}, "JWKS: .* answers 301, not 200"),
     ("jwks", {"text": "null"}, "JWKS: must be a JSON object"),
     ("jwks", {"text": '{"keys":'}, "JWKS: must be a JSON object"),
-    ("jwks", {"text": "[" * 100_000}, "JWKS: must be a JSON object"),
+    ("jwks", {"text": "[" * 100_000}, "JWKS: must not be nested more than 64 deep"),
     ("jwks", {"text": " " * (MAX_JWKS + 1)}, "JWKS: must be of at most 524288 bytes"),
     ("jwks", {"json": {}}, "JWKS: keys must be a list of at most 100"),
     ("jwks", {"json": {"keys": {}}}, "JWKS: keys must be a list of at most 100"),
