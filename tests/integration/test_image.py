@@ -186,6 +186,12 @@ def test_performed_step_by_step_it_serves_mints_and_validates_as_any_user() -> N
         code, text = container.run("python", "-c", probe)
         assert code == 1
         assert "PermissionError" in text
+        for source in container.prefix.rglob("*.py"):  # as a copy of the image's layers may leave them
+            os.utime(source, (0, 0))
+        code, text = container.run("python", "-v", "-c", "import maas_api.server")
+        assert code == 0, text
+        assert "# code object from '" in text, "Python no longer says where it has code from"
+        assert "# code object from /" not in text, "a module is compiled at each start"
 
         port, metrics = free_port(), free_port()
         variables = {

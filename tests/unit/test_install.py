@@ -101,3 +101,19 @@ def test_a_machine_without_what_is_needed_is_told_so(tmp_path: Path, before: str
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, sentence)
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_start_compiles_nothing_even_where_python_may_not_leave_bytecode(install: ModuleType, tmp_path: Path) -> None:
+    kept = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    writing = {name: value for name, value in kept.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", install.LOAD_EVERYTHING], env=writing, check=True)
+    loaded = "import maas_api.server, maas_api.store.database, maas_api.migrations.revisions"
+    done = subprocess.run(
+        [sys.executable, "-v", "-c", loaded],
+        env={**kept, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "# code object from '" in done.stderr, "Python no longer says where it has code from"
+    assert [line for line in done.stderr.splitlines() if line.startswith("# code object from /")] == []
