@@ -1,8 +1,7 @@
-"""The Kubernetes API over the official client's transport: its kubeconfig, TLS and tokens, our requests.
+"""The Kubernetes API over urllib3: JSON in, JSON out, a line iterator for watches that another thread can interrupt.
 
-The generated API classes build objects nobody here needs and hide the raw stream, so requests are made directly:
-JSON in, JSON out, a line iterator for watches that another thread can interrupt. One client serves every reflector
-of a worker: its pool and its request rate are explicit.
+The official client's thousand generated classes, of which nothing was used, took a third of the start and 25 MB. One
+client serves every reflector of a worker: its pool and its request rate are explicit.
 """
 
 from __future__ import annotations
@@ -10,26 +9,27 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import urllib3
-import yaml
+from urllib3.connection import HTTPConnection
 
 from maas_api import __version__
-
-if TYPE_CHECKING:
-    from kubernetes.client import Configuration
+from maas_api.kube import credentials
+from maas_api.kube.credentials import Credentials, CredentialsError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-TOKEN_FILE_SECONDS = 60.0
-"""How long a kubeconfig's token file is trusted before it is read again."""
+_NOTICED = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 9))
+"""By which the kernel notices a dead peer under a quiet watch, as client-go asks it to."""
 
 Query = Mapping[str, str]
 
@@ -139,14 +139,19 @@ class Stream:
 class Client:
     """Requests to one API server. Constructing it connects to nothing."""
 
-    def __init__(self, configuration: Configuration, *, qps: float = 20.0, burst: int = 40, pool: int = 16) -> None:
-        from kubernetes.client import ApiClient  # half a second and 31 MB: only where there is a cluster
-
-        configuration.connection_pool_maxsize = pool
-        configuration.retries = False  # one attempt: whoever asks knows better when to try again
-        configuration.keep_alive = True  # the kernel notices a dead peer under a quiet watch
-        self._api = ApiClient(configuration)
-        self._api.user_agent = f"maas-api/{__version__}"
+    def __init__(self, found: Credentials, *, qps: float = 20.0, burst: int = 40, pool: int = 16) -> None:
+        self._found = found
+        alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *((socket.IPPROTO_TCP, *one) for one in _NOTICED)]
+        options: dict[str, Any] = {
+            "maxsize": pool,
+            "retries": False,  # one attempt: whoever asks knows better when to try again
+            "socket_options": [*HTTPConnection.default_socket_options, *alive],
+        }
+        if found.tls is not None:
+            options["ssl_context"] = found.tls
+        if found.server_name:
+            options["server_hostname"] = found.server_name
+        self._pool = urllib3.ProxyManager(found.proxy, **options) if found.proxy else urllib3.PoolManager(**options)
         self._limit = RateLimit(qps, burst)
 
     def open(
@@ -164,20 +169,31 @@ class Client:
         Raises RefusedError for a status from 400 on, UnreachableError without an answer.
         """
         self._limit.wait()
-        headers: dict[str, Any] = {**self._api.default_headers, "Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": f"maas-api/{__version__}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        url = self._api.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        url = self._found.server + path + (f"?{urlencode(query)}" if query else "")
         try:
-            self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            answer = self._api.call_api(
-                method, url, header_params=headers, body=body, _request_timeout=(connect_seconds, read_seconds)
+            who = self._found.authorization()
+            if who:
+                headers["Authorization"] = who
+            response = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body).encode(),
+                timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+                preload_content=False,
+                redirect=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as fault:
             raise UnreachableError(_cause(fault)) from None
-        except Exception as fault:  # the client wraps TLS failures, and a token file or plugin may fail in its own way
+        except CredentialsError as fault:
+            raise UnreachableError(str(fault)) from None
+        except Exception as fault:  # a token file or plugin may fail in its own way
             raise UnreachableError(f"{type(fault).__name__}: {fault}".splitlines()[0]) from None
-        response: urllib3.BaseHTTPResponse = answer.response
+        if response.status == 401:
+            self._found.authorization.refused()
         if response.status >= 300:
             with Stream(response) as stream:
                 raise _refusal(response, stream)
@@ -200,7 +216,7 @@ class Client:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._api.rest_client.close()
+        self._pool.clear()
 
     # -- the few calls that are not watches
 
@@ -250,46 +266,15 @@ def connect(kubeconfig: Path | None, *, qps: float = 20.0, burst: int = 40, pool
 
     Raises KubeError naming the file or what the pod lacks. Both re-read a rotated token file.
     """
-    from kubernetes import config
-    from kubernetes.client import Configuration
-
-    configuration = Configuration()
     try:
-        if kubeconfig is None:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # not annotated
-        else:
-            config.load_kube_config(  # type: ignore[no-untyped-call]  # not annotated
-                str(kubeconfig), client_configuration=configuration, persist_config=False
-            )
-            _follow_token_file(kubeconfig, configuration)
-    except Exception as fault:
-        where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
-        raise KubeError(f"no Kubernetes client from {where}: {type(fault).__name__}: {fault}") from None
-    return Client(configuration, qps=qps, burst=burst, pool=pool)
-
-
-def in_cluster(environ: Mapping[str, str]) -> bool:
-    """Whether this process runs in a pod, by the variable every pod has."""
-    return bool(environ.get("KUBERNETES_SERVICE_HOST"))
-
-
-def _follow_token_file(kubeconfig: Path, configuration: Configuration) -> None:
-    """Re-read the ``tokenFile`` of the current user; the official loader reads it once."""
-    document = yaml.safe_load(kubeconfig.read_text("utf-8")) or {}
-    contexts = {item.get("name"): item.get("context") or {} for item in document.get("contexts") or ()}
-    users = {item.get("name"): item.get("user") or {} for item in document.get("users") or ()}
-    file = users.get(contexts.get(document.get("current-context"), {}).get("user"), {}).get("tokenFile")
-    if not file:
-        return
-    path = kubeconfig.parent / file
-    read_at = [time.monotonic()]
-
-    def refresh(target: Configuration) -> None:
-        if time.monotonic() - read_at[0] >= TOKEN_FILE_SECONDS:
-            target.api_key["BearerToken"] = f"Bearer {path.read_text('utf-8').strip()}"
-            read_at[0] = time.monotonic()
-
-    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]  # annotated as always None
+        found = credentials.of_pod(os.environ) if kubeconfig is None else credentials.of_kubeconfig(kubeconfig)
+        return Client(found, qps=qps, burst=burst, pool=pool)
+    except CredentialsError as fault:
+        reason = str(fault)
+    except Exception as fault:  # of the files, of TLS, of a plugin
+        reason = f"{type(fault).__name__}: {fault}"
+    where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
+    raise KubeError(f"no Kubernetes client from {where}: {reason}")
 
 
 def _refusal(response: urllib3.BaseHTTPResponse, stream: Stream) -> RefusedError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from maas_api.config import ConfigError, Settings
-from maas_api.kube.client import KubeError, connect, in_cluster
+from maas_api.kube.client import KubeError, connect
+from maas_api.kube.credentials import in_cluster
 
 
 def reader(settings: Settings, environ: Mapping[str, str]) -> Callable[[str, str, str], str]:

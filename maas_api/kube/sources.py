@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from maas_api.config import ConfigError, Settings
 from maas_api.kube.backoff import Timing
-from maas_api.kube.client import Client, KubeError, connect, in_cluster
+from maas_api.kube.client import Client, KubeError, connect
+from maas_api.kube.credentials import in_cluster
 from maas_api.kube.files import FolderSource
 from maas_api.kube.objects import (
     CONFIG_MAP,

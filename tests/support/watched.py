@@ -8,6 +8,7 @@ from typing import Any
 
 from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client
+from maas_api.kube.credentials import Credentials, Fixed
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, Changed, Kind, ObjectStore
 from maas_api.kube.reflector import Reflector
 from tests.support.kubeapi import KubeApi
@@ -19,9 +20,7 @@ QUICK = Timing(watch=30, slack=0.2, backoff=0.02, backoff_limit=0.1, absent=0.02
 
 
 def client_of(api: KubeApi) -> Client:
-    from kubernetes.client import Configuration
-
-    return Client(Configuration(host=api.url), qps=10_000, burst=10_000)
+    return Client(Credentials(api.url, Fixed()), qps=10_000, burst=10_000)
 
 
 class Watched:

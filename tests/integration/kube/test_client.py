@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import Configuration
 
 from maas_api.kube.client import Client, KubeError, RateLimit, RefusedError, ReviewedUser, UnreachableError, connect
+from maas_api.kube.credentials import Credentials, Fixed
 from tests.support import kubeapi
 from tests.support.kubeapi import Fault, KubeApi
 
@@ -25,7 +25,7 @@ def api() -> Iterator[KubeApi]:
 
 @pytest.fixture
 def client(api: KubeApi) -> Client:
-    return Client(Configuration(host=api.url))
+    return Client(Credentials(api.url, Fixed()))
 
 
 def test_a_refusal_says_what_the_server_said(api: KubeApi, client: Client) -> None:
@@ -38,7 +38,7 @@ def test_a_refusal_says_what_the_server_said(api: KubeApi, client: Client) -> No
 def test_nobody_there_is_unreachable() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        nobody = Client(Configuration(host=f"http://127.0.0.1:{free.getsockname()[1]}"))
+        nobody = Client(Credentials(f"http://127.0.0.1:{free.getsockname()[1]}", Fixed()))
         with pytest.raises(UnreachableError, match="refused"):
             nobody.get("/api/v1/configmaps")
 
@@ -55,7 +55,7 @@ def test_a_server_that_is_not_trusted_is_unreachable(tmp_path: Path) -> None:
         thread = threading.Thread(target=no_tls, daemon=True)
         thread.start()
         with pytest.raises(UnreachableError):
-            Client(Configuration(host=f"https://127.0.0.1:{listener.getsockname()[1]}")).get("/api")
+            Client(Credentials(f"https://127.0.0.1:{listener.getsockname()[1]}", Fixed())).get("/api")
         thread.join(5)
 
 

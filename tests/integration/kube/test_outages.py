@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from kubernetes.client import Configuration
 
 from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client
+from maas_api.kube.credentials import Credentials, Fixed
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
 from maas_api.kube.reflector import Reflector
 from tests.support import kubeapi
@@ -35,7 +35,7 @@ def api() -> Iterator[KubeApi]:
 
 @contextmanager
 def reflecting(api: KubeApi, **options: Any) -> Iterator[Reflector]:
-    client = Client(Configuration(host=api.url), qps=10_000, burst=10_000)
+    client = Client(Credentials(api.url, Fixed()), qps=10_000, burst=10_000)
     reflector = Reflector(client, ObjectStore(LLM_INFERENCE_SERVICE), **({"timing": QUICK} | options))
     reflector.start()
     try:

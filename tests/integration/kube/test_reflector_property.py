@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kubernetes.client import Configuration
 
 from maas_api.kube.backoff import Timing
 from maas_api.kube.client import Client
+from maas_api.kube.credentials import Credentials, Fixed
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
 from maas_api.kube.reflector import Reflector
 from tests.support import kubeapi
@@ -81,7 +81,7 @@ def test_any_interleaving_of_changes_and_faults_ends_in_the_clusters_state(scrip
 
     with kubeapi.running(api):
         reflector = Reflector(
-            Client(Configuration(host=api.url), qps=10_000, burst=10_000), store, timing=TIMING, jitter=lambda: 0.5
+            Client(Credentials(api.url, Fixed()), qps=10_000, burst=10_000), store, timing=TIMING, jitter=lambda: 0.5
         )
         reflector.start()
         try:

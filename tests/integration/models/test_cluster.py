@@ -204,10 +204,11 @@ def test_model_references_are_listed_by_their_resolved_names(api: KubeApi, tmp_p
 
 def test_a_rotated_token_file_is_read_again(api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from maas_api.kube import client as kube_client
+    from maas_api.kube import credentials
 
     token = tmp_path / "token"
     token.write_text("first\n")
-    monkeypatch.setattr(kube_client, "TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr(credentials, "TOKEN_FILE_SECONDS", 0.0)
     found = kube_client.connect(kubeconfig(api, tmp_path, tokenFile="token"))
     found.get("/apis/serving.kserve.io")
     token.write_text("second\n")
