@@ -75,8 +75,9 @@ class Service:
             raise faults[0]
 
 
-def build(settings: Settings, shared: Path | None = None) -> Service:
-    """Assemble the service. ``shared`` is a private folder of all workers of this instance, where it has several."""
+def build(settings: Settings, shared: Path | None = None, *, migrated: bool = False) -> Service:
+    """Assemble the service. ``shared`` is a private folder of all workers of this instance, where it has several;
+    ``migrated`` spares each of them the look whether the schema is the newest."""
     fast = RouteTable()
     readiness = Readiness()
     health.register(readiness, fast)
@@ -141,7 +142,7 @@ def build(settings: Settings, shared: Path | None = None) -> Service:
         catalog,
         known.follower,
         *opened.background,
-        AtStart(store_url),
+        *(() if migrated else (AtStart(store_url),)),
         documents,
         *minting.background,
         *checking.background,

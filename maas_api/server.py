@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from maas_api import migrations
-from maas_api.app import build
+from maas_api.app import Service, build
 from maas_api.asgi import Entry
 from maas_api.config import ConfigError, Settings
 from maas_api.edge import tls
@@ -69,19 +70,39 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.settings = settings
         self.shared = shared
         super().__init__()
+        self.service = self._build()
 
     def load_config(self) -> None:
         """Translate Settings into gunicorn's options."""
         for name, value in options(self.settings, self.shared).items():
             self.cfg.set(name, value)
 
+    def reload(self) -> None:
+        """At SIGHUP: read the files of the settings again, for the workers to come. Those that cannot be used now do
+        not end a service that serves."""
+        super().reload()
+        try:
+            self.service = self._build()
+        except ConfigError as fault:
+            _log.error("new workers serve what was read before", extra={"fault": str(fault)})
+
+    def _build(self) -> Service:
+        """The service, of which nothing has started. What is here by now the workers share for as long as nobody writes
+        to it, and a collection would: frozen, it is left out. Raises ConfigError."""
+        service = build(self.settings, self.shared.folder, migrated=True)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        return service
+
     def load(self) -> Entry:
-        """The ASGI application, built in each worker after fork."""
+        """The ASGI application around the service, which every worker takes over as the master built it: nothing of it
+        has started."""
         around: list[Background] = [Outlet(), exposition.Publisher(self.shared.numbers)]
         if self.shared.metrics is not None:
             registry = exposition.registry(self.shared.numbers, self.settings.tenant_name)
             around.append(MetricsListener(self.shared.metrics, registry))
-        return Entry(build(self.settings, self.shared.folder), around)
+        return Entry(self.service, around)
 
 
 class _Logs(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -134,7 +155,6 @@ def serve(settings: Settings, greeting: str = "") -> None:
     remember_secrets(url, settings.internal_secret_file, settings.usage_secret_file)
     with _shared(settings, greeting) as shared:
         migrations.upgrade(settings.database_url)
-        build(settings)  # starts nothing; finds what is wrong with files that only the parts understand
         Server(settings, shared).run()
 
 

@@ -7,15 +7,24 @@ import importlib
 import click
 
 from maas_api import __version__
-from maas_api.cli.options import WholeSentences
 
-COMMANDS = (
-    "audit", "cleanup", "demo", "gateway", "healthcheck", "keys", "migrate", "models", "registry", "serve", "usage"
-)  # fmt: skip
-"""The subcommands: each is the function of that name in the module of that name."""
+COMMANDS = {
+    "audit": "Show who did what to which keys, newest first.",
+    "cleanup": "Remove ephemeral keys that expired more than half an hour ago.",
+    "demo": "One key, three models, one command: the whole request flow on this machine.",
+    "gateway": "Resources for a cluster's gateway.",
+    "healthcheck": "Ask the service on this machine whether it is ready; exit 0 if so.",
+    "keys": "Create, list, show, revoke and rotate keys in the store.",
+    "migrate": "Bring the store's schema up to date.",
+    "models": "Print the model catalog: every entry's source and freshness, and why an object was left out.",
+    "registry": "Work with the registry of external models.",
+    "serve": "Serve the API: mint keys, list models, validate every call.",
+    "usage": "Show who used how much.",
+}
+"""The subcommands and what each is for: each is the function of that name in the module of that name."""
 
 
-class _Lazily(WholeSentences):
+class _Lazily(click.Group):
     """A group that knows its commands' names. A probe that runs every few seconds must not load the whole service."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -28,6 +37,11 @@ class _Lazily(WholeSentences):
             return None
         command: click.Command = getattr(importlib.import_module(f"maas_api.cli.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and what each is for."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

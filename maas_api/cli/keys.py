@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from maas_api.cli.options import SectionedCommand, WholeSentences, settings_options
+from maas_api.cli.options import SectionedCommand, settings_options
+from maas_api.cli.sentences import WholeSentences
 from maas_api.cli.store import opened, plain
 from maas_api.config import AUDIT, CALLERS, CATALOG, KEYS, PLATFORM, STORE, ConfigError
 

@@ -15,17 +15,6 @@ from maas_api.config import Settings
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class WholeSentences(click.Group):
-    """A group whose help gives every command's sentence whole, where click cuts it to a line."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands and what each is for."""
-        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, command.get_short_help_str(limit=1000)) for name, command in found if command is not None]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
 class SectionedCommand(click.Command):
     """A command whose help lists the settings under their sections."""
 

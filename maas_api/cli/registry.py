@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_api.cli.options import WholeSentences
+from maas_api.cli.sentences import WholeSentences
 
 if TYPE_CHECKING:
     from maas_api.models.sources.lint import Report

@@ -13,14 +13,12 @@ import os
 import ssl
 import threading
 from pathlib import Path
-from typing import NamedTuple
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from typing import TYPE_CHECKING, NamedTuple
 
 from maas_api.observability import metrics
+
+if TYPE_CHECKING:  # loaded where a certificate is read or made
+    from cryptography import x509
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +122,8 @@ class Reloading:
 
 def expires_at(cert: Path) -> float:
     """When the first certificate of a PEM file ends, in Unix time. Raises ValueError where there is none."""
+    from cryptography import x509
+
     return x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc.timestamp()
 
 
@@ -132,6 +132,11 @@ def self_signed(folder: Path, names: tuple[str, ...]) -> Files:
 
     ECDSA on P-256: callers open many fresh connections, and its handshake costs a fraction of RSA's.
     """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, names[0][:64])])
     now = datetime.datetime.now(datetime.UTC)
@@ -161,6 +166,8 @@ def self_signed(folder: Path, names: tuple[str, ...]) -> Files:
 
 
 def _general_name(text: str) -> x509.GeneralName:
+    from cryptography import x509
+
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

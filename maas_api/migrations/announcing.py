@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 
-import psycopg
 import sqlalchemy as sa
 
 from maas_api.store.announcements import CHANNEL, EVERY_KEY, IDS_AT_MOST, PLAIN_ID
@@ -19,6 +18,7 @@ from maas_api.store.database import Database
 LOCK_SECONDS = 2.0
 """How long one attempt waits for the table. Writers queue behind it meanwhile."""
 _ATTEMPTS = 3
+_LOCK_NOT_AVAILABLE = "55P03"
 
 _FUNCTION = "maas_announce_key"
 _BODY = f"""
@@ -78,9 +78,10 @@ def ensure(database: Database) -> None:
             with database.engine.begin() as connection:
                 _make(connection)
         except sa.exc.DBAPIError as fault:
-            if fault.connection_invalidated or getattr(fault.orig, "sqlstate", None) is None:
+            state = getattr(fault.orig, "sqlstate", None)
+            if fault.connection_invalidated or state is None:
                 raise
-            if isinstance(fault.orig, psycopg.errors.LockNotAvailable) and attempt < _ATTEMPTS:
+            if state == _LOCK_NOT_AVAILABLE and attempt < _ATTEMPTS:
                 continue
             _log.warning(
                 "no trigger on api_keys: what the Go service or a hand in SQL changes there is in force after"

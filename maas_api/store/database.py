@@ -20,82 +20,19 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, QueuePool
 
-CONNECT_SECONDS: Final = 3
 STATEMENT_SECONDS: Final = 5.0
 POOL_WAIT_SECONDS: Final = 2.0
 SQLITE_BUSY_SECONDS: Final = 5.0
 
 _SQLITE_READ = {"maas_begin": "BEGIN"}
 _POSTGRES_READ = {"isolation_level": "AUTOCOMMIT"}
-
-
-class BoundedConnection(psycopg.Connection[Any]):
-    """A PostgreSQL connection on which no wait lasts longer than ``limit`` seconds by this side's clock.
-
-    ``statement_timeout`` alone does not help when the server is stopped or unreachable: nobody is there to apply it.
-    A connection that hit the limit is closed, its state is unknown.
-    """
-
-    limit: float | None = None
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Run one database operation. Raises psycopg.OperationalError when the limit passes."""
-        if timeout is not None or self.limit is None:
-            return super().wait(gen, interval, timeout)
-        started = time.monotonic()
-        try:
-            return super().wait(gen, interval, self.limit)
-        except psycopg.OperationalError as fault:
-            if time.monotonic() - started >= self.limit and fault.sqlstate is None:
-                self.pgconn.finish()
-                raise psycopg.OperationalError(f"no answer from PostgreSQL within {self.limit:g} s") from fault
-            raise
-
-
-class _AnyMoment(TimestamptzLoader):
-    """``timestamptz`` with its values that Python has no datetime for, as the nearest that there is.
-
-    ``infinity`` is PostgreSQL's own word for "never"; somebody who writes it into ``expires_at`` by hand must not make
-    every statement fail that meets the row, the lookup of other keys with it.
-    """
-
-    def load(self, data: Any) -> datetime:
-        """The moment."""
-        try:
-            return super().load(data)
-        except psycopg.DataError:
-            past = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
-            return datetime.min.replace(tzinfo=UTC) if past else datetime.max.replace(tzinfo=UTC)
-
-
-def connect_postgres(
-    url: str, limit: float | None, purpose: str = "", *, autocommit: bool = False
-) -> BoundedConnection:
-    """Connect, bounded. ``url`` is a libpq URI. ``limit`` is seconds for each statement, None for no limit.
-
-    In ``pg_stat_activity`` the connection is called ``maas-api`` and its ``purpose``, unless the URL names it.
-    """
-    made = BoundedConnection.connect(
-        url,
-        autocommit=autocommit,
-        connect_timeout=CONNECT_SECONDS,
-        keepalives_idle=10,
-        keepalives_interval=3,
-        fallback_application_name=f"maas-api {purpose}".rstrip(),
-    )
-    made.limit = limit
-    made.adapters.register_loader("timestamptz", _AnyMoment)
-    return made
 
 
 class Database:
@@ -147,6 +84,8 @@ def open_database(
     """The store at ``url``. Sizes are connections of one process, ``max_lifetime`` is seconds."""
     url = normal_url(url)
     if url.startswith("postgresql://"):
+        from maas_api.store.postgres import connect_postgres  # the driver, where it is the store's
+
         idle = max(1, min(max_idle, max_open))
         engine = sa.create_engine(
             "postgresql+psycopg://",
@@ -167,21 +106,14 @@ def lookup_database(url: str, statement_seconds: float) -> Database:
     """The same store for one thread that keeps its connection; statements there have their own, short limit."""
     url = normal_url(url)
     if url.startswith("postgresql://"):
+        from maas_api.store.postgres import lookup_connection
+
         engine = sa.create_engine(
-            "postgresql+psycopg://", creator=lambda: _lookup_connection(url, statement_seconds), poolclass=NullPool
+            "postgresql+psycopg://", creator=lambda: lookup_connection(url, statement_seconds), poolclass=NullPool
         )
     else:
         engine = _sqlite(Path(url.removeprefix("sqlite:///")))
     return Database(engine, url)
-
-
-def _lookup_connection(url: str, limit: float) -> BoundedConnection:
-    """A connection that plans its one statement once. Planning anew each time took ten times as long as running it."""
-    connection = connect_postgres(url, limit, "lookup", autocommit=True)
-    connection.execute("SET plan_cache_mode = force_generic_plan")
-    connection.execute("SET enable_seqscan = off")  # a plan made while the table is small must suit it when it is large
-    connection.autocommit = False
-    return connection
 
 
 def sqlite_connection(path: Path) -> sqlite3.Connection:

@@ -11,6 +11,8 @@ from maas_api.subscriptions.directory import Directory
 
 log = logging.getLogger(__name__)
 
+_FIRST_LOOK_SECONDS = 0.005
+
 
 class Follower:
     """Follows the stores of MaaSSubscriptions, MaaSAuthPolicies and (for what they say about models) MaaSModelRefs.
@@ -79,10 +81,12 @@ class Follower:
         self._changed.set()
 
     def _run(self) -> None:
+        look = _FIRST_LOOK_SECONDS  # at a start the feeds are a moment away, and the service is not ready without them
         while not self._stop.is_set():
             waiting = self._directory.state is None  # then only the feeds' states matter, and they make no event
             if waiting:
-                self._stop.wait(self._interval)
+                self._stop.wait(look)
+                look = min(look * 1.5, self._interval)
             elif self._changed.wait(self._interval):
                 self._stop.wait(self._coalesce)
             try:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+if TYPE_CHECKING:  # loaded with the first batch: few services are sent any
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 CONTENT_TYPE: Final = "application/x-protobuf"
 RECORDS_MAX: Final = 20_000
@@ -51,6 +51,9 @@ def unpack(body: bytes, encoding: str, limit: int = UNPACKED_MAX) -> bytes:
 
 def entries(body: bytes) -> list[Entry]:
     """The records of a request. Raises OtlpError for anything else, and for too many of them."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
     request = ExportLogsServiceRequest()
     try:
         request.ParseFromString(body)
@@ -64,6 +67,8 @@ def entries(body: bytes) -> list[Entry]:
 
 def reply(rejected: int = 0, message: str = "") -> bytes:
     """The answer to a request that was taken; ``rejected`` records of it could not be."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
     answer = ExportLogsServiceResponse()
     if rejected:
         answer.partial_success.rejected_log_records = rejected

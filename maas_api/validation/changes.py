@@ -9,16 +9,17 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import psycopg
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from maas_api.lifecycle import Background
 from maas_api.observability import metrics
 from maas_api.store.announcements import CHANNEL, EVERY_KEY, IDS_AT_MOST
-from maas_api.store.database import connect_postgres, sqlite_connection
+from maas_api.store.database import sqlite_connection
 from maas_api.validation.cache import VerdictCache
 from maas_api.validation.trust import NEVER, Channel
+
+if TYPE_CHECKING:
+    import psycopg
 
 _log = logging.getLogger(__name__)
 
@@ -135,13 +136,14 @@ class PostgresChanges:
         self._url = url
         self._cache = cache
         self._clock = clock
-        self._beat = f"maas_api_beat_{uuid.uuid4().hex}"
+        self._beat = ""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.channel = NEVER
 
     def start(self) -> None:
         """Start listening; the channel counts as unheard until the first connection stands."""
+        self._beat = f"maas_api_beat_{uuid.uuid4().hex}"  # made after fork: each worker hears its own
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="key-changes", daemon=True)
         self._thread.start()
@@ -157,6 +159,10 @@ class PostgresChanges:
         """Nothing: changes arrive by themselves."""
 
     def _run(self) -> None:
+        import psycopg  # the driver, where it is the store's
+
+        from maas_api.store.postgres import connect_postgres
+
         pause = _RETRY_SECONDS[0]
         while not self._stopping.is_set():
             try:
@@ -184,7 +190,7 @@ class PostgresChanges:
                 asked = now
                 connection.execute("SELECT pg_notify(%s, '')", (self._beat,))
             elif asked is not None and now - asked > _SILENCE_SECONDS:
-                raise psycopg.OperationalError("the channel is silent")
+                raise TimeoutError("the channel is silent")
             for note in connection.notifies(timeout=_STOP_POLL_SECONDS, stop_after=1):
                 if note.channel == self._beat:
                     sent, asked = asked or now, None

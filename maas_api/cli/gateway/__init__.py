@@ -6,7 +6,7 @@ import click
 
 from maas_api.cli.gateway.mesh import mesh_values, secret
 from maas_api.cli.gateway.render import render
-from maas_api.cli.options import WholeSentences
+from maas_api.cli.sentences import WholeSentences
 
 
 @click.group(cls=WholeSentences)
