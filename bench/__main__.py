@@ -2,7 +2,7 @@
 
     python -m bench [--quick] [--only throughput --only scale ...]
 
-All of it takes more than seven minutes on an idle machine, and says after each suite what it took; --quick runs all of
+All of it takes more than eight minutes on an idle machine, and says after each suite what it took; --quick runs all of
 them short. The suite throughput needs wrk (apt-get install wrk), the others nothing. However it ends, what it started
 ends with it.
 
@@ -21,11 +21,13 @@ from bench import (
     authorizer,
     gateway,
     load,
+    memory,
     models,
     outage,
     quotas,
     revocation,
     scale,
+    start,
     starved,
     throughput,
     usage,
@@ -33,6 +35,8 @@ from bench import (
 from bench.machine import conditions
 
 SUITES = {
+    "start": start.run,
+    "memory": memory.run,
     "throughput": throughput.run,
     "authorizer": authorizer.run,
     "scale": scale.run,

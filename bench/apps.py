@@ -35,3 +35,12 @@ def flask_alone() -> Any:
     service = build(load({}, os.environ))
     service.start()
     return service.flask
+
+
+def idle() -> Any:
+    """Flask with one view that does nothing."""
+    from flask import Flask
+
+    app = Flask("idle")
+    app.add_url_rule("/", view_func=lambda: "")
+    return app

@@ -63,6 +63,12 @@ def rss(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
 
 
+def pss(pid: int) -> float:
+    """A process's share of the machine's memory in MB (10^6 bytes): what several have in common is divided."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024 / 1e6
+
+
 def percentile(values: Sequence[float], rank: int) -> float:
     """The value that ``rank`` percent of the values do not exceed."""
     ordered = sorted(values)
