@@ -8,7 +8,7 @@ ARG BASE=registry.access.redhat.com/ubi9/python-312-minimal@sha256:f0f762a4babb2
 FROM ${BASE} AS build
 USER 0
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE openapi.yaml ./
 COPY requirements ./requirements
 COPY image ./image
 COPY maas_api ./maas_api

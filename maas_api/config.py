@@ -183,6 +183,7 @@ class Settings:
 
     # Page
     page: str = option("auto", "PAGE", PAGE, "The self-service page below /ui/: gateway believes whom the gateway names, as the API does; local signs people in by their platform token, for this machine alone; off; auto is local with --sign-in, else gateway.", _choice("auto", "gateway", "local", "off"))
+    api_docs: str = option("auto", "API_DOCS", PAGE, "The API's own page at /docs, from openapi.yaml: on, off; auto is on with --sign-in, on a laptop, else off.", _choice("auto", "on", "off"))
     gateway_url: str = option("", "GATEWAY_URL", PAGE, "Where clients call the models, as the page tells them: https://host. Empty: the address that the browser used.", _base_url)
     page_session_seconds: int = option("28800", "PAGE_SESSION_SECONDS", PAGE, "Longest session of somebody whom the page signed in itself.", _integer(60, 30 * 86400))
 
@@ -216,6 +217,11 @@ class Settings:
     def page_mode(self) -> str:
         """``gateway``, ``local`` or ``off``."""
         return self.page if self.page != "auto" else "local" if self.sign_in else "gateway"
+
+    @property
+    def docs_shown(self) -> bool:
+        """Whether ``/docs`` is served."""
+        return self.sign_in if self.api_docs == "auto" else self.api_docs == "on"
 
     @property
     def bind(self) -> tuple[str, int]:

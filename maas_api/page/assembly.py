@@ -20,6 +20,7 @@ from maas_api.keys.service import KeyService
 from maas_api.kube.objects import FeedStatus
 from maas_api.models.calls import Calls
 from maas_api.models.catalog import Catalog
+from maas_api.page import reference
 from maas_api.page.sessions import Sessions, nobody
 from maas_api.page.statements import PageStore
 from maas_api.page.views import admin, entrance, keys, models, usage
@@ -52,9 +53,10 @@ class Parts:
 
 
 def build(settings: Settings, parts: Parts) -> tuple[Blueprint, ...]:
-    """The page's blueprint; none where it is off."""
+    """The page's blueprint and that of ``/docs``, without what is off."""
+    docs = (reference.blueprint(),) if settings.docs_shown else ()
     if settings.page_mode == "off":
-        return ()
+        return docs
     now = parts.keys.now
     made = sessions(settings, parts.database, parts.tokens, now, parts.gone)
     local = settings.page_mode == "local"
@@ -87,7 +89,7 @@ def build(settings: Settings, parts: Parts) -> tuple[Blueprint, ...]:
     admin.register(shell, admin.Services(parts.fleet, parts.catalog, parts.statuses, parts.left_out, made))
     if local:
         entrance.register(shell, made, settings.page_session_seconds)
-    return (shell.views,)
+    return (shell.views, *docs)
 
 
 def sessions(

@@ -25,6 +25,21 @@ POLICY: Final = "; ".join(
 )
 """No inline script or style, no evaluation, nothing from elsewhere, and no way from a text to the page's structure."""
 
+REFERENCE_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""For ``/docs``: its viewer has icons in its style sheet, and asks this origin alone. It builds the page from texts, so
+no trusted types; what it shows is our own description."""
+
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",

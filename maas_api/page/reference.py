@@ -1,0 +1,93 @@
+"""``/docs``: the API's own page. Swagger UI's files come out of its package, the description out of openapi.yaml.
+
+It knows nobody and shows nothing of this installation. All links are relative, so it stands behind any prefix; the one
+server that it offers is the one it came from.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from flask import Blueprint, Response, redirect, request
+
+from maas_api.page import defence
+
+ROOT: Final = "/docs/"
+_VIEWER: Final = {"swagger-ui-bundle.js": "text/javascript; charset=utf-8", "swagger-ui.css": "text/css; charset=utf-8"}
+_OURS: Final = {"reference.js": "text/javascript; charset=utf-8"}
+_KEPT: Final = "public, max-age=31536000, immutable"
+_FRAME: Final = (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>MaaS API</title>\n'
+    '<link rel="icon" href="data:,">\n<link rel="stylesheet" href="{css}">\n'
+    '<script src="{bundle}" defer></script>\n<script src="{start}" defer></script>\n</head>\n'
+    '<body>\n<div id="reference"></div>\n'
+    "<noscript><p>This page needs its script. The same, to read: "
+    '<a href="openapi.json">openapi.json</a></p></noscript>\n</body>\n</html>\n'
+)
+
+
+def blueprint() -> Blueprint:
+    """The page, its three files and the description."""
+    views = Blueprint("reference", __name__)
+    views.after_request(_guarded)
+    views.add_url_rule(ROOT.rstrip("/"), "door", lambda: redirect("docs/"))
+
+    @views.get(ROOT)
+    def index() -> Response:
+        names = {"css": "swagger-ui.css", "bundle": "swagger-ui-bundle.js", "start": "reference.js"}
+        places = {field: f"{name}?v={_files()[name][2]}" for field, name in names.items()}
+        return Response(_FRAME.format(**places), content_type="text/html; charset=utf-8")
+
+    @views.get(f"{ROOT}openapi.json")
+    def description() -> Response:
+        return Response(_description(), content_type="application/json")
+
+    @views.get(f"{ROOT}<name>")
+    def file(name: str) -> Response:
+        found = _files().get(name)
+        if found is None:
+            return Response("", 404)
+        content, kind, version = found
+        made = Response(content, content_type=kind)
+        made.headers["Cache-Control"] = _KEPT if request.args.get("v") == version else "no-cache"
+        return made
+
+    return views
+
+
+def source() -> Path:
+    """openapi.yaml: in the installed package, or at the root of a checkout."""
+    packed = Path(__file__).parent / "openapi.yaml"
+    return packed if packed.exists() else Path(__file__).parents[2] / "openapi.yaml"
+
+
+@functools.cache
+def _description() -> bytes:
+    described: dict[str, Any] = yaml.safe_load(source().read_bytes())
+    described["servers"] = [{"url": "..", "description": "Where this page is"}]
+    return json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@functools.cache
+def _files() -> dict[str, tuple[bytes, str, str]]:
+    """Name -> content, type, version."""
+    places = ((resources.files("flask_swagger_ui") / "dist", _VIEWER), (resources.files(__package__) / "static", _OURS))
+    return {
+        name: (content := (folder / name).read_bytes(), kind, hashlib.sha256(content).hexdigest()[:12])
+        for folder, kinds in places
+        for name, kind in kinds.items()
+    }
+
+
+def _guarded(response: Response) -> Response:
+    for name, value in (defence.HEADERS | {"Content-Security-Policy": defence.REFERENCE_POLICY}).items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-cache")
+    return response
