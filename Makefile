@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench lock clean otelcol
+.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench pictures lock clean generators otelcol
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUNS): requirements/install.py requirements/build.lock requirements/demo.lock pyproject.toml
 	@$(PYTHON) requirements/install.py demo
@@ -41,6 +41,16 @@ matrix: $(STAMP) ## Every way to a model, tried by every kind of caller through 
 tokens: $(STAMP) ## Users' tokens of every kind, right, wrong and hostile, with the answer to each, as a table
 	@$(BIN)/python -m tests.tokens
 
+GENERATORS := .tools/generators
+
+generators: $(GENERATORS)/.installed ## Node and what generates a TypeScript client, for the tests that want them
+
+$(GENERATORS)/.installed: tests/generators/package.json tests/generators/package-lock.json requirements/node.lock $(STAMP)
+	@$(PYTHON) requirements/install.py node
+	@mkdir -p $(GENERATORS) && cp tests/generators/package*.json $(GENERATORS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(GENERATORS) ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 otelcol: .tools/otelcol ## Build an OpenTelemetry collector for the tests that want a real one (needs Go)
 
 .tools/otelcol: tests/otelcol/main.go tests/otelcol/go.mod
@@ -64,6 +74,9 @@ run: $(RUNS) ## The service alone, on http://127.0.0.1:8080, with the example ma
 bench: $(STAMP) ## Ratios, measured side by side: over seven minutes, needs wrk (ARGS="--quick": whether it works)
 	@$(BIN)/python -m bench $(ARGS)
 
+pictures: $(STAMP) ## docs/performance.md and its charts, from the results that are kept (make bench ARGS=--publish)
+	@$(BIN)/python -m bench.pictures
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 lock: $(RUNS) ## Renew the lock files from pyproject.toml
@@ -71,6 +84,7 @@ lock: $(RUNS) ## Renew the lock files from pyproject.toml
 	$(COMPILE) --extra demo -c requirements/runtime.lock pyproject.toml -o requirements/demo.lock
 	$(COMPILE) --all-extras --group dev -c requirements/runtime.lock -c requirements/demo.lock pyproject.toml -o requirements/dev.lock
 	$(COMPILE) --group build -o requirements/build.lock
+	$(COMPILE) --group node -o requirements/node.lock
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache

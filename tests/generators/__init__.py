@@ -1,0 +1,1 @@
+"""What generators of clients make of openapi.yaml, and whether that works against the running service."""
