@@ -207,6 +207,43 @@ def test_an_admin_sees_what_is_wrong_with_the_catalog(sign_in: SignIn) -> None:
     assert "mistral-large" in page.text
 
 
+def test_an_admin_sees_what_is_left_out_on_purpose_and_how_fresh_every_source_is(sign_in: SignIn, site: Site) -> None:
+    page = sign_in("root")
+    manifest = site.manifests / "without-address.yaml"
+    manifest.write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+        "metadata: {name: without-address, namespace: llm}\n"
+    )
+
+    def told() -> bool:
+        page.go(f"{site.url}/ui/catalog")
+        return "llm/without-address" in page.one("section[aria-labelledby=omitted]").text
+
+    until(told, what="the omission is told", seconds=30)
+    manifest.unlink()
+    assert "no address: status has no url or address" in page.text
+    sources = {row.find_element(By.TAG_NAME, "th").text: row.text for row in page.all(".rows tbody tr")}
+    assert len(sources) > 3
+    for name, text in sources.items():
+        assert re.search(r"\b(live|absent|waiting)\b", text), name
+        assert re.search(r"\d+ s ago", text), name
+
+
+def test_a_budget_is_a_bar_as_long_as_what_is_spent_of_it(sign_in: SignIn, site: Site) -> None:
+    page = sign_in("alice")
+    page.follow("New key")
+    page.write("Tokens a day", "1000")
+    page.submit(page.write("Name", "half spent"))
+    key = site.sql("SELECT id FROM api_keys WHERE username = 'alice' AND name = 'half spent'")[0].id
+    used(site, "alice", key, "gpt-4o-mini", days_ago=0, tokens=(450, 250))
+    page.go(f"{site.url}/ui/keys/{key}")
+    assert "700 of 1,000 tokens, 300 left" in page.text
+    bar = page.one(".quota svg.meter")
+    assert bar.get_attribute("aria-label") == "70.0 percent used"
+    rail, fill = (bar.find_element(By.CLASS_NAME, part).size["width"] for part in ("rail", "fill"))
+    assert fill / rail == pytest.approx(0.7, abs=0.02)
+
+
 def test_signing_out_ends_it(sign_in: SignIn, site: Site) -> None:
     page = sign_in("alice")
     page.follow("Sign out")
