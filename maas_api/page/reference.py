@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -62,15 +61,10 @@ def blueprint() -> Blueprint:
     return views
 
 
-def source() -> Path:
-    """openapi.yaml: in the installed package, or at the root of a checkout."""
-    packed = Path(__file__).parent / "openapi.yaml"
-    return packed if packed.exists() else Path(__file__).parents[2] / "openapi.yaml"
-
-
 @functools.cache
 def _description() -> bytes:
-    described: dict[str, Any] = yaml.safe_load(source().read_bytes())
+    source = resources.files(__package__) / "openapi.yaml"  # in a checkout a link to the one at the root
+    described: dict[str, Any] = yaml.safe_load(source.read_bytes())
     described["servers"] = [{"url": "..", "description": "Where this page is"}]
     return json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
 
