@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench lock clean generators otelcol
+.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench pictures lock clean generators otelcol
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,8 @@ run: $(RUNS) ## The service alone, on http://127.0.0.1:8080, with the example ma
 bench: $(STAMP) ## Ratios, measured side by side: over seven minutes, needs wrk (ARGS="--quick": whether it works)
 	@$(BIN)/python -m bench $(ARGS)
 
+pictures: $(STAMP) ## docs/performance.md and its charts, from the results that are kept (make bench ARGS=--publish)
+	@$(BIN)/python -m bench.pictures
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 

@@ -1,10 +1,13 @@
 """``make bench``: every bench, one after the other, each with its conditions.
 
-    python -m bench [--quick] [--only throughput --only scale ...]
+    python -m bench [--quick] [--only throughput --only growth ...] [--publish]
 
 All of it takes more than eight minutes on an idle machine, and says after each suite what it took; --quick runs all of
-them short. The suite throughput needs wrk (apt-get install wrk), the others nothing. However it ends, what it started
-ends with it.
+them short. The suites throughput, ratios and growth need wrk (apt-get install wrk), the others nothing. However it
+ends, what it started ends with it.
+
+ratios and growth also draw: into .bench/, or with --publish into docs/performance.md, which shows the last run that was
+kept. Such a run may be made in pieces, suite by suite.
 
 The numbers belong to the machine of the day; the ratios, whose sides are measured next to each other, say more.
 """
@@ -12,34 +15,43 @@ The numbers belong to the machine of the day; the ratios, whose sides are measur
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from bench import (
     audit,
     authorizer,
     gateway,
+    growth,
     load,
     memory,
     models,
     outage,
     quotas,
+    ratios,
     revocation,
-    scale,
     start,
     starved,
     throughput,
     usage,
 )
 from bench.machine import conditions
+from bench.pictures import __main__ as pictures
+from bench.pictures import findings
+from bench.pictures.document import RESULTS
+from bench.pictures.findings import ROOT, Chart, Run
 
-SUITES = {
+SUITES: dict[str, Callable[..., tuple[Chart, ...] | None]] = {
     "start": start.run,
     "memory": memory.run,
     "throughput": throughput.run,
     "authorizer": authorizer.run,
-    "scale": scale.run,
+    "ratios": ratios.run,
+    "growth": growth.run,
     "revocation": revocation.run,
     "leaving": revocation.leaving,
     "outage": outage.run,
@@ -57,17 +69,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how fast it is")
     parser.add_argument("--only", action="append", choices=list(SUITES), help="one suite; repeat for more")
+    parser.add_argument("--publish", action="store_true", help="keep what is drawn, for docs/performance.md")
     options = parser.parse_args()
     chosen = options.only or list(SUITES)
-    if "throughput" in chosen:
+    if {"throughput", "ratios", "growth"} & set(chosen):
         load.need_wrk()
     print(conditions() + (", quick: these numbers say nothing" if options.quick else ""))
     for number in _ENDING:
         signal.signal(number, _end)
     for name in chosen:
-        begun = time.monotonic()
-        SUITES[name](quick=options.quick)
+        begun, busy = time.monotonic(), os.getloadavg()[0]
+        charts = SUITES[name](quick=options.quick)
         print(f"\n{name}: {time.monotonic() - begun:.0f} s", flush=True)
+        if charts:
+            under = findings.conditions(quick=options.quick, load=busy)
+            _draw(Run(name, under, charts), ROOT if options.publish else ROOT / ".bench")
+
+
+def _draw(run: Run, folder: Path) -> None:
+    """Keep what a suite found, and draw all that is kept."""
+    findings.save((run,), folder / RESULTS)
+    pictures.main(folder)
 
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)

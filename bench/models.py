@@ -48,6 +48,16 @@ def run(*, quick: bool, models: int = 5000) -> None:
 
 def listing(count: int = 1000) -> None:
     """Rate of the pre-encoded listing and of a 304 against encoding per request."""
+    sides, size = listings(count)
+    rates = {name: statistics.median(rate(side) for _ in range(5)) for name, side in sides.items()}
+    base = rates["encoding per request"]
+    print(f"\nGET /v1/models with {count} models ({size} bytes), calls per second in process:")
+    for name, value in rates.items():
+        print(f"  {name:24} {value:12,.0f}   {value / base:8.1f}x")
+
+
+def listings(count: int) -> tuple[dict[str, Callable[[], object]], int]:
+    """The three ways to answer with ``count`` models, by name, the plainest first; and the answer's bytes."""
     store = ObjectStore(LLM_INFERENCE_SERVICE)
     catalog = Catalog(gateway=Gateway(GATEWAY, GATEWAY_NAMESPACE), registry=("n", "r"), stores=[store])
     store.replace([model(number) for number in range(count)])
@@ -65,11 +75,7 @@ def listing(count: int = 1000) -> None:
         "pre-encoded listing": lambda: routes.collection(plain),
         "304, without the socket": lambda: routes.collection(conditional),
     }
-    rates = {name: statistics.median(rate(side) for _ in range(5)) for name, side in sides.items()}
-    base = rates["encoding per request"]
-    print(f"\nGET /v1/models with {count} models ({len(first.body)} bytes), calls per second in process:")
-    for name, value in rates.items():
-        print(f"  {name:24} {value:12,.0f}   {value / base:8.1f}x")
+    return sides, len(first.body)
 
 
 def rate(side: Callable[[], object], seconds: float = 0.2) -> float:
