@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.support.kubeapi import KubeApi, running
 from tests.support.objects import registry, service
@@ -31,11 +34,35 @@ class Cluster:
         self.url = url
         self._pipe = pipe
 
+    def write_config(self, file: Path) -> None:
+        """A kubeconfig that leads here, without credentials."""
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "bench",
+            "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+            "clusters": [{"name": "bench", "cluster": {"server": self.url}}],
+            "users": [{"name": "bench", "user": {}}],
+        }
+        file.write_text(yaml.safe_dump(document))
+
     def change(self, number: int, note: str) -> float:
         """Change one model now; returns when (time.monotonic, one clock for every process)."""
         self._pipe.send(("change", number, note))
         done: float = self._pipe.recv()
         return done
+
+    def put(self, plural: str, obj: Mapping[str, Any]) -> float:
+        """Create or replace an object now; returns when."""
+        self._pipe.send(("put", plural, obj))
+        done: float = self._pipe.recv()
+        return done
+
+    def watches(self, plural: str) -> int:
+        """How many watches of a kind were begun so far."""
+        self._pipe.send(("watches", plural))
+        found: int = self._pipe.recv()
+        return found
 
     def churn(self, rate: float, plural: str = SERVICES) -> None:
         """Change objects of a kind all the time, ``rate`` times a second, until it is set to 0."""
@@ -81,8 +108,13 @@ def _serve(pipe: Connection, models: int) -> None:
             if command == "end":
                 ended.set()
                 return
+            answer = time.monotonic()
             if command == "change":
                 api.put(SERVICES, model(*values))
+            elif command == "put":
+                api.put(*values)
+            elif command == "watches":
+                answer = api.requests[f"watch {values[0]}"]
             else:
                 rate[0], plural[0] = values
-            pipe.send(time.monotonic())
+            pipe.send(answer)

@@ -16,9 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from bench.cluster import Cluster, cluster, model
 from bench.machine import free_port, percentile, rss, wait_for, workers_of
@@ -194,7 +191,7 @@ def service(kube: Cluster) -> Iterator[tuple[int, int]]:
     """The real service over the cluster: its port and its only worker's process id."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "kubeconfig"
-        config.write_text(yaml.safe_dump(kubeconfig(kube.url)))
+        kube.write_config(config)
         port = free_port()
         command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", "1"]
         command += ["--kubeconfig", str(config), "--sqlite-path", f"{folder}/keys.db", "--metrics-port", "0"]
@@ -206,18 +203,6 @@ def service(kube: Cluster) -> Iterator[tuple[int, int]]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def kubeconfig(url: str) -> dict[str, Any]:
-    """A kubeconfig for an API server without credentials."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "bench",
-        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
-        "clusters": [{"name": "bench", "cluster": {"server": url}}],
-        "users": [{"name": "bench", "user": {}}],
-    }
 
 
 def spread(seconds: Sequence[float]) -> str:

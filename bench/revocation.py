@@ -1,63 +1,82 @@
-"""How long a revoked key is still accepted anywhere: several processes, each with workers of its own."""
+"""How long a revoked key is still accepted anywhere, and one whose owner has left: two processes, two workers each."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+import yaml
 
 from bench import services, stores
+from bench.asker import PAUSE_SECONDS, Asker, asking
+from bench.cluster import Cluster, cluster
 from bench.machine import percentile, table
-from bench.services import VALIDATE, Running
+from bench.services import Running
 from maas_api.kube.objects import CONFIG_MAP, GROUP
-from tests.support import go_service, kubeapi
-from tests.support.kubeapi import KubeApi, kubeconfig
+from tests.support import go_service
 from tests.support.wait import until
 
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]'}
-CONNECTIONS = 8
-"""Connections to each process. The kernel spreads them over its workers."""
+_COUNT: Final = 200
+_WORKERS: Final = 4
+_LATER_SECONDS: Final = 0.03
+"""So long it is asked for after every connection was refused: whoever accepts again is seen."""
+
+Rows = list[tuple[str, list[float]]]
 
 
 def run(*, quick: bool) -> None:
     """Measure and print."""
-    count = 10 if quick else 200
-    rows = []
+    count = 10 if quick else _COUNT
+    rows: Rows = []
     with stores.postgres() as server:
-        for what, revoke in (("", _by_the_service), (", by SQL", _by_sql), (", by the Go service", _by_the_go_service)):
-            took = _measure(server.migrated(), 2, count, revoke)
-            rows.append((f"PostgreSQL, 2 processes x 2 workers{what}", *took))
-        rows.append(("the same, LISTEN cut", *_measure(server.migrated(), 2, 1 if quick else 5, cut=True)))
+        store = server.migrated()
+        with _services(store, 2) as running, asking(running) as asker:
+            for what, revoke in (
+                ("", _by_the_service),
+                (", by SQL", _by_sql),
+                (", by the Go service", _by_the_go_service),
+            ):
+                rows.append(
+                    (f"PostgreSQL, 2 processes x 2 workers{what}", _measure(store, running, asker, count, revoke))
+                )
+            with _cutting(store):
+                took = _measure(store, running, asker, 1 if quick else 3, _by_the_service)
+                rows.append(("the same, LISTEN cut", took))
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{Path(folder) / 'keys.db'}"
-        rows.append(("SQLite, 1 process x 2 workers", *_measure(url, 1, count)))
-    print("\nRevocation: from its answer (of DELETE, or of the COMMIT) to the last time any worker accepted the key\n")
+        store = f"sqlite:///{Path(folder) / 'keys.db'}"
+        with _services(store, 1) as running, asking(running) as asker:
+            rows.append(("SQLite, 1 process x 2 workers", _measure(store, running, asker, count, _by_the_service)))
+    print("\nRevocation: from its answer (of DELETE, or of the COMMIT) to the last time any worker accepted the key")
     _print("revocations", rows)
 
 
 def leaving(*, quick: bool) -> None:
     """The same of keys whose owners leave."""
+    count = 10 if quick else _COUNT
+    rows: Rows = []
     with stores.postgres() as server:
-        count = 10 if quick else 200
-        rows = [("revoked, for comparison", *_measure(server.migrated(), 2, count))]
-        rows += [(what, *_by_leaving(server.migrated(), count, *how)) for what, *how in _LEAVING]
+        for what, live, enter, leave in _LEAVING:
+            some = count if live == "openshift" else count // 2
+            rows.append((what, _by_leaving(server.migrated(), some, live, enter, leave)))
     print(
-        "\nLeaving, PostgreSQL, 2 processes x 2 workers: from the API server's taking the change to the last time any "
-        "worker accepted a key of the owner\n"
+        "\nLeaving, PostgreSQL, 2 processes x 2 workers, 1,000 others in the group: from the API server's taking the "
+        "change to the last time any worker accepted a key of the owner"
     )
     _print("departures", rows)
 
 
-def _print(counted: str, rows: list[tuple[str, list[float]]]) -> None:
+def _print(counted: str, rows: Rows) -> None:
+    print(f"Each connection asks again {PAUSE_SECONDS * 1e3:.0f} ms after an answer; 0: never accepted after it.\n")
     table(
         ("what", counted, "p50 ms", "p99 ms", "max ms", "accepted after 1 s"),
         [
@@ -101,73 +120,95 @@ def _executed(store: str, statement: str, key_id: str) -> float:
     return at
 
 
-Change = Callable[[KubeApi], object]
+Change = Callable[[Cluster], float]
 _NAME = {"namespace": "maas-api", "name": "maas-directory"}
 
 
-def _group(api: KubeApi, *users: str) -> object:
-    return api.put(GROUP.plural, {"metadata": {"name": "bench"}, "users": [*_OTHERS, *users]})
+def _group(kube: Cluster, *users: str) -> float:
+    return kube.put(GROUP.plural, {"metadata": {"name": "bench"}, "users": [*_OTHERS, *users]})
 
 
-def _directory(api: KubeApi, *disabled: str) -> object:
-    text = json.dumps({"groups": {"bench": [*_OTHERS, "bench"]}, "disabled": list(disabled)})
-    return api.put(CONFIG_MAP.plural, {"metadata": _NAME, "data": {"directory.yaml": text}})
+def _directory(kube: Cluster, *disabled: str, write: Callable[[Any], str] = json.dumps) -> float:
+    text = write({"groups": {"bench": [*_OTHERS, "bench"]}, "disabled": list(disabled)})
+    return kube.put(CONFIG_MAP.plural, {"metadata": _NAME, "data": {"directory.yaml": text}})
 
 
-_WORKERS = 4
 _OTHERS = [f"user-{number}" for number in range(1000)]
 _LEAVING: tuple[tuple[str, str, Change, Change], ...] = (
-    ("the owner leaves the group (OpenShift)", "openshift", lambda api: _group(api, "bench"), _group),
-    ("the owner is disabled (ConfigMap)", "configmap", _directory, lambda api: _directory(api, "bench")),
+    ("the owner leaves the group (OpenShift)", "openshift", lambda kube: _group(kube, "bench"), _group),
+    ("the owner is disabled (ConfigMap, JSON)", "configmap", _directory, lambda kube: _directory(kube, "bench")),
+    (
+        "the owner is disabled (ConfigMap, YAML)",
+        "configmap",
+        lambda kube: _directory(kube, write=yaml.safe_dump),
+        lambda kube: _directory(kube, "bench", write=yaml.safe_dump),
+    ),
 )
 """What happens, LIVE_GROUPS, how the key's owner is there, how they are not."""
 
 
-def _by_leaving(store: str, count: int, live: str, enter: Change, leave: Change) -> tuple[list[float]]:
-    def leaves(_store: str, _owner: http.client.HTTPConnection, _key_id: str) -> float:
-        leave(api)
-        return time.monotonic()
-
-    api = KubeApi()
-    sys.setswitchinterval(0.0005)  # this process plays the API server too, beside the threads that ask
-    with kubeapi.running(api), tempfile.TemporaryDirectory() as folder:
-        enter(api)
+def _by_leaving(store: str, count: int, live: str, enter: Change, leave: Change) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder, cluster(0) as kube:
+        config = Path(folder) / "kubeconfig"
+        kube.write_config(config)
+        enter(kube)
         off = dict.fromkeys(
             ("SOURCE_LLMINFERENCESERVICES", "SOURCE_SUBSCRIPTIONS", "SOURCE_REGISTRY", "ADMIN_CHECK"), "off"
         )
-        more = {"KUBERNETES": "on", "KUBECONFIG": str(kubeconfig(api, Path(folder))), "LIVE_GROUPS": live, **off}
+        more = {"KUBERNETES": "on", "KUBECONFIG": str(config), "LIVE_GROUPS": live, **off}
         kind = (GROUP if live == "openshift" else CONFIG_MAP).plural
-
-        def again() -> None:
+        with _services(store, 2, **more) as running, asking(running) as asker:
             # Watching begins after a service that starts is ready: what happens before is taken in then.
-            until(lambda: api.requests[f"watch {kind}"] >= _WORKERS, what="every worker watches", seconds=60)
-            enter(api)
+            until(lambda: kube.watches(kind) >= _WORKERS, what="every worker watches", seconds=60)
+            return _measure(
+                store, running, asker, count, lambda _store, _owner, _id: leave(kube), before=lambda: enter(kube)
+            )
 
-        return _measure(store, 2, count, leaves, before=again, **more)
+
+@contextmanager
+def _services(store: str, processes: int, **more: str) -> Iterator[list[Running]]:
+    """So many services of two workers, started side by side."""
+    with ExitStack() as stack, ThreadPoolExecutor(processes) as starting:
+        contexts = [services.maas(store, workers=2, **more) for _ in range(processes)]
+        found = [starting.submit(stack.enter_context, context) for context in contexts]
+        yield [one.result() for one in found]
 
 
 def _measure(
     store: str,
-    processes: int,
+    running: list[Running],
+    asker: Asker,
     count: int,
-    revoke: Revoke = _by_the_service,
+    revoke: Revoke,
     *,
-    cut: bool = False,
     before: Callable[[], object] = lambda: None,
-    **more: str,
-) -> tuple[list[float]]:
-    with ExitStack() as stack:
-        running = [stack.enter_context(services.maas(store, workers=2, **more)) for _ in range(processes)]
-        found = []
-        with _cutting(store, active=cut):
-            for _ in range(count):
-                before()
-                found.append(_one(store, running, revoke, 8.0 if cut else 0.3))
-        return (found,)
+) -> list[float]:
+    """Seconds of each, from the moment of a revocation to the last acceptance; 0 when there was none after it."""
+    took = []
+    owner = http.client.HTTPConnection("127.0.0.1", running[0].port, timeout=30)
+    for _ in range(count):
+        before()
+        made = until(lambda: _minted(owner), what="a key is minted", seconds=30)
+        asked = asker.ask(made["key"])
+        if not asked.accepted.wait(30):
+            raise SystemExit("a key that was just made is not accepted everywhere")
+        at = revoke(store, owner, made["id"])
+        if not asked.refused.wait(30):
+            raise SystemExit("a key is still accepted after 30 s")
+        time.sleep(_LATER_SECONDS)
+        asked.refused.wait(30)
+        took.append(max(0.0, asked.last_yes - at))
+    owner.close()
+    return took
+
+
+def _minted(owner: http.client.HTTPConnection) -> dict[str, Any]:
+    made = _call(owner, "POST", "/v1/api-keys", {"name": "bench"})
+    return made if "key" in made else {}
 
 
 @contextmanager
-def _cutting(store: str, *, active: bool) -> Iterator[None]:
+def _cutting(store: str) -> Iterator[None]:
     """Keep every worker from hearing anything: its LISTEN connection is ended again as soon as it stands."""
     stopping = threading.Event()
 
@@ -180,53 +221,13 @@ def _cutting(store: str, *, active: bool) -> Iterator[None]:
                 )
 
     thread = threading.Thread(target=cut, daemon=True)
-    if active:
-        thread.start()
-        time.sleep(0.5)
-    yield
-    stopping.set()
-    if active:
+    thread.start()
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        stopping.set()
         thread.join()
-
-
-def _one(store: str, running: list[Running], revoke: Revoke, watched: float) -> float:
-    """Seconds from a revocation to the last acceptance, over every connection; 0 when there was none after it."""
-    owner = http.client.HTTPConnection("127.0.0.1", running[0].port, timeout=30)
-    made = _call(owner, "POST", "/v1/api-keys", {"name": "bench"})
-    body = json.dumps({"key": made["key"]})
-    clients = [
-        http.client.HTTPConnection("127.0.0.1", one.port, timeout=30) for one in running for _ in range(CONNECTIONS)
-    ]
-    last_yes = [0.0] * len(clients)
-    stopping, warm = threading.Event(), threading.Barrier(len(clients) + 1)
-
-    def ask(number: int) -> None:
-        client = clients[number]
-        warmed = False
-        while not stopping.is_set():
-            begun = time.monotonic()
-            client.request("POST", VALIDATE, body, {"Content-Type": "application/json"})
-            answer = client.getresponse()
-            content = answer.read()
-            if answer.status == 200 and json.loads(content)["valid"]:
-                last_yes[number] = begun
-                if not warmed:
-                    warmed = True
-                    warm.wait()
-            time.sleep(0.001)
-
-    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(clients))]
-    for thread in threads:
-        thread.start()
-    warm.wait()
-    at = revoke(store, owner, made["id"])
-    time.sleep(watched)
-    stopping.set()
-    for thread in threads:
-        thread.join()
-    for client in (owner, *clients):
-        client.close()
-    return max(0.0, max(last_yes) - at)
 
 
 def _call(client: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> dict[str, Any]:
