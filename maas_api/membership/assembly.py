@@ -29,9 +29,9 @@ def build(settings: Settings, sources: Sources) -> Membership | None:
         raise ConfigError("--live-groups (LIVE_GROUPS): needs a cluster or a folder of manifests, and none is set")
     wanted = None if kind is GROUP else (settings.namespace, settings.live_groups_configmap)
 
-    def make(groups: Mapping[str, frozenset[str]], disabled: frozenset[str], managed: frozenset[str]) -> Roster:
+    def make(groups: Mapping[str, frozenset[str]], disabled: frozenset[str], before: Roster | None) -> Roster:
         patterns, all_listed = settings.live_groups_managed, settings.live_groups_owners == "listed"
-        return Roster(groups, disabled, managed=managed, patterns=patterns, all_listed=all_listed)
+        return Roster(groups, disabled, patterns=patterns, all_listed=all_listed, before=before)
 
     return Membership(stores, sources.feeds(kind), wanted, make)
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from maas_api.kube.objects import Changed, Feed, Key, Object, ObjectStore
+from maas_api.membership.reading import DocumentError
 from maas_api.membership.roster import Roster
-from maas_api.membership.sources import DocumentError, People, members, people
+from maas_api.membership.sources import People, members, people
 
 _log = logging.getLogger(__name__)
 
-Make = Callable[[Mapping[str, frozenset[str]], frozenset[str], frozenset[str]], Roster]
-"""(groups, disabled, managed) -> the roster, as the settings say."""
+Make = Callable[[Mapping[str, frozenset[str]], frozenset[str], Roster | None], Roster]
+"""(groups, disabled, the roster before) -> the roster, as the settings say."""
 
 
 class Membership:
@@ -33,6 +34,7 @@ class Membership:
         self._lock = threading.Lock()
         self._roster: Roster | None = None
         self._problem = "not read yet"
+        self._members: dict[tuple[int, str], tuple[Object, frozenset[str]]] = {}
         for store in self._stores:
             store.subscribe(self._changed)
 
@@ -81,15 +83,20 @@ class Membership:
         except DocumentError as fault:
             self._tell(str(fault))
             return
-        before = frozenset() if self._roster is None else self._roster.managed
-        self._roster = self._make(found.groups, found.disabled, before)
+        self._roster = self._make(found.groups, found.disabled, self._roster)
         self._tell("")
 
     def _groups(self) -> People:
+        """Of a group that has not changed, the same set as before."""
         found: dict[str, frozenset[str]] = {}
-        for store in self._stores:
+        known, self._members = self._members, {}
+        for number, store in enumerate(self._stores):
             for (_, name), group in store.snapshot().items():
-                found[name] = found.get(name, frozenset()) | members(group)
+                held = known.get((number, name))
+                if held is None or held[0] is not group:
+                    held = group, members(group)
+                self._members[number, name] = held
+                found[name] = found[name] | held[1] if name in found else held[1]
         return People(found, frozenset())
 
     def _document(self) -> People:

@@ -23,17 +23,17 @@ class Roster:
         managed: frozenset[str] = frozenset(),
         patterns: tuple[str, ...] = (),
         all_listed: bool = False,
+        before: Roster | None = None,
     ) -> None:
+        """``before``: the state that this one follows. What it managed stays so, and what both have is not worked out
+        again: all of a company's groups would take longer than an event may."""
         self.groups = groups
         self.disabled = disabled
-        self.managed = managed | groups.keys()
+        self.managed: frozenset[str] = managed | groups.keys() | (frozenset() if before is None else before.managed)
         self._exact = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
         self._prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
         self._all_listed = all_listed
-        self._of: dict[str, set[str]] = {}
-        for group, members in groups.items():
-            for name in members:
-                self._of.setdefault(name, set()).add(group)
+        self._of: _Of = _index(groups, {}, {}) if before is None else _index(groups, before.groups, before._of)
 
     def manages(self, group: str) -> bool:
         """Whether the source alone says who is in a group."""
@@ -62,3 +62,31 @@ class Roster:
         if not mine or not (joined := [group for group in mine if group not in kept]):
             return kept
         return (*kept, *sorted(joined))
+
+
+_Of = dict[str, frozenset[str]]
+"""Everybody's groups."""
+
+
+def _index(groups: Mapping[str, frozenset[str]], before: Mapping[str, frozenset[str]], of_before: _Of) -> _Of:
+    found = dict(of_before)
+    for group in before.keys() | groups.keys():
+        were, are = before.get(group, _NOBODY), groups.get(group, _NOBODY)
+        if were is are:
+            continue
+        only = frozenset((group,))
+        for name in were - are:
+            left = found[name] - only
+            if left:
+                found[name] = left
+            else:
+                del found[name]
+        joined = are - were
+        first = joined.difference(found)
+        found.update(dict.fromkeys(first, only))
+        for name in joined - first:
+            found[name] |= only
+    return found
+
+
+_NOBODY: Final[frozenset[str]] = frozenset()

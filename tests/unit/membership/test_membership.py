@@ -27,8 +27,8 @@ class Source:
         return []
 
 
-def make(groups: Any, disabled: Any, managed: Any) -> Roster:
-    return Roster(groups, disabled, managed=managed)
+def make(groups: Any, disabled: Any, before: Roster | None) -> Roster:
+    return Roster(groups, disabled, before=before)
 
 
 def group(name: str, *users: str) -> dict[str, Any]:

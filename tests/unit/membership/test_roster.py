@@ -73,3 +73,21 @@ def test_no_group_is_kept_that_the_source_does_not_grant(
         assert now == ()
     else:
         assert {group for group, members in groups.items() if name in members} <= set(now)
+
+
+STATES = st.lists(st.dictionaries(GROUPS, st.frozensets(NAMES)), min_size=1, max_size=6)
+
+
+@given(STATES, NAMES, st.lists(GROUPS, unique=True))
+def test_a_state_that_follows_others_says_what_one_made_anew_says(
+    states: list[dict[str, frozenset[str]]], name: str, minted: list[str]
+) -> None:
+    roster: Roster | None = None
+    managed: set[str] = set()
+    for groups in states:
+        roster = Roster(groups, before=roster)
+        managed |= groups.keys()
+        anew = Roster(groups, managed=frozenset(managed))
+        assert roster.now(name, tuple(minted)) == anew.now(name, tuple(minted))
+        assert set(roster.of(name)) == set(anew.of(name))
+        assert roster.listed(name) == anew.listed(name)
