@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from maas_api.identity.headers import Identity
+from maas_api.identity.oidc.compact import end_of
 from maas_api.identity.tokens import Refused, TokenSource
 from maas_api.page.signing import Signer, digest, new_secret
 from maas_api.page.statements import PageStore, SignedIn
@@ -23,6 +24,7 @@ TOKEN_SECONDS: Final = 0.9
 """How long the review of a token may take."""
 _SESSION: Final = "session"
 _NOBODY: Final = Refused("Nobody has this token.")
+_OVER: Final = Refused("The token has expired; sign in again.")
 
 
 class UnavailableError(Exception):
@@ -79,12 +81,20 @@ class Sessions:
                 found = found.result(TOKEN_SECONDS)
             except Exception:  # whatever went wrong, nobody is let in
                 raise UnavailableError from None
-        return self._begin(found, digest(token)) if isinstance(found, Identity) else found or _NOBODY
+        if not isinstance(found, Identity):
+            return found or _NOBODY
+        end = self._end_of(token)
+        return self._begin(found, digest(token), end) if end > self._now() else _OVER
+
+    def _end_of(self, token: str) -> datetime:
+        """When a session that a token begins is over: with the token, where that says when, at the latest."""
+        said, most = end_of(token), self._now() + self._lifetime
+        return most if said is None or said >= most.timestamp() else datetime.fromtimestamp(said, UTC)
 
     def by_link(self, code: str) -> Session | None:
         """A new session for a one-time link; None where it was used, is over, or never was."""
         held = self._store.take_link(code, self._now())
-        return None if held is None else self._begin(held.who, held.credential)
+        return None if held is None else self._begin(held.who, held.credential, self._now() + self._lifetime)
 
     def link(self, who: Identity, credential: str) -> str:
         """A code that signs ``who`` in once. ``credential``: the SHA-256 of the token that vouches for it."""
@@ -113,8 +123,7 @@ class Sessions:
         """End every session of a user; gives how many there were."""
         return self._store.end_all(username)
 
-    def _begin(self, who: Identity, credential: str) -> Session:
-        now = self._now()
+    def _begin(self, who: Identity, credential: str, end: datetime) -> Session:
         made = Session(new_secret(), who)
-        self._store.begin(made.id, SignedIn(who, credential, now + self._lifetime), now)
+        self._store.begin(made.id, SignedIn(who, credential, end), self._now())
         return made

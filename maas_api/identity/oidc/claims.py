@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from maas_api.identity.headers import Identity
-from maas_api.identity.oidc.compact import RefusedError
+from maas_api.identity.oidc.compact import LATEST, RefusedError
 from maas_api.identity.oidc.issuer import Issuer
 
 SKEW_SECONDS: Final = 30.0
@@ -17,7 +17,6 @@ _RESERVED: Final = "system:"
 """Begins names that only a cluster may give: whoever could claim ``system:masters`` would be an admin everywhere."""
 _MAX_NAME: Final = 256
 _MAX_GROUPS: Final = 500
-_LATEST: Final = 1e12  # unix seconds; what is beyond is milliseconds, no number, or an integer that no float holds
 
 
 class Known(NamedTuple):
@@ -75,7 +74,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LATEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST:
         raise RefusedError(f"{name}: must be a number of seconds")
     return float(value)
 

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 MAX_TOKEN: Final = 16_384
 """Characters. A token with Entra's most groups (200) has some 9,000."""
+LATEST: Final = 1e12
+"""Unix seconds; what is beyond is milliseconds, no number, or an integer that no float holds."""
 _MAX_KID = 512
 _DEPTH = 64
 _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -45,6 +47,16 @@ def issuer_of(token: str) -> str | None:
         return _loosely(parts[1])
     found = claims.get("iss")
     return found if isinstance(found, str) else None
+
+
+def end_of(token: str) -> float | None:
+    """The unix second in the ``exp`` of a token that somebody has verified; None for what says none, or is no JWT."""
+    parts = token.split(".")
+    try:
+        found = members(_decoded(parts[1]), "claims").get("exp") if len(parts) == 3 else None
+    except RefusedError:
+        return None
+    return float(found) if isinstance(found, int | float) and 0 < found <= LATEST else None
 
 
 def header_of(token: str) -> Header:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import httpx
 import pytest
 
 from maas_api.identity.headers import Identity
-from maas_api.page.sessions import Sessions
+from maas_api.identity.tokens import Refused
+from maas_api.page.sessions import Session, Sessions
 from maas_api.page.statements import PageStore, SignedIn
 from tests.api.page.conftest import SAME, Visit
 from tests.support.site import TENANT, TOKENS, Site
@@ -180,6 +184,52 @@ def test_a_session_ends_with_the_token_that_began_it_and_its_groups_are_today_s(
     assert found.who.groups == ("guests",)
     del held["digest"]
     assert sessions.find(cookie) is None
+
+
+def _token(**claims: object) -> str:
+    parts = ({"alg": "none"}, claims)
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts) + ".x"
+
+
+@pytest.mark.parametrize(
+    ("token", "hours"),
+    [
+        (lambda now: _token(exp=now + 3600), 1),
+        (lambda now: _token(exp=now + 3600.5), 1),
+        (lambda now: _token(exp=now + 9 * 3600), 8),
+        (lambda now: _token(), 8),
+        (lambda now: _token(exp="soon"), 8),
+        (lambda now: "opaque", 8),
+    ],
+    ids=["earlier", "half a second more", "later", "unsaid", "odd", "no JWT"],
+)
+def test_a_session_ends_with_its_time_or_its_token_whichever_is_earlier(
+    site: Site, token: Callable[[float], str], hours: int
+) -> None:
+    begun = datetime.now(UTC).replace(microsecond=0)
+    now = [begun]
+    sessions = Sessions(PageStore(site.database, TENANT), _Everybody(), timedelta(hours=8), lambda: now[0])
+    made = sessions.by_token(token(begun.timestamp()))
+    assert isinstance(made, Session)
+    cookie = sessions.cookie(made)
+    now[0] = begun + timedelta(hours=hours, seconds=-1)
+    assert sessions.find(cookie) is not None
+    now[0] = begun + timedelta(hours=hours, seconds=1)
+    assert sessions.find(cookie) is None
+
+
+def test_a_token_that_has_just_ended_begins_no_session(site: Site) -> None:
+    now = datetime.now(UTC)
+    sessions = Sessions(PageStore(site.database, TENANT), _Everybody(), timedelta(hours=8), lambda: now)
+    refused = sessions.by_token(_token(exp=now.timestamp() - 10))
+    assert refused == Refused("The token has expired; sign in again.")
+
+
+class _Everybody:
+    """Every token is dora's: who issued it has said so."""
+
+    def lookup(self, token: str, audiences: object = ()) -> Identity:
+        return Identity("dora", ("users",))
 
 
 def test_a_session_of_somebody_who_has_left_is_over_and_stands_again_when_they_are_back(site: Site) -> None:
