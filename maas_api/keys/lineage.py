@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maas_api.keys.budget import Budgets
 from maas_api.keys.policy import PolicyError
@@ -26,6 +26,7 @@ class Held(NamedTuple):
     budgets: Budgets
     until: datetime | None
     newest: bool
+    imported: bool = False
 
     def models_for(self, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """The new key's allow-list: this one's where none is asked for. Raises PolicyError for a wider one."""
@@ -56,6 +57,29 @@ class Held(NamedTuple):
                 "expiration exceeds maximum allowed"
             )
         return self.until
+
+
+class Above(NamedTuple):
+    """The keys that a key ends with: their ids, whether all of them are good, and the unix second at which the first
+    of them ends (None: none does)."""
+
+    ids: tuple[str, ...] = ()
+    good: bool = True
+    until: float | None = None
+
+
+def above(rows: Sequence[Sequence[Any]] | None, now: float) -> Above:
+    """From the store's rows (id, whether bound, status, unix second of the end). A key that is gone is not good: who
+    deleted it meant it to open nothing."""
+    bound = [row for row in rows or () if row[1]]
+    if not bound:
+        return _NONE
+    ends = [float(end) for _id, _bound, _status, end in bound if end is not None]
+    good = all(status == "active" for _id, _bound, status, _end in bound) and all(end >= now for end in ends)
+    return Above(tuple(row[0] for row in bound), good, min(ends, default=None))
+
+
+_NONE = Above()
 
 
 def within(pattern: str, allowed: Sequence[str]) -> bool:

@@ -29,6 +29,8 @@ class KeyRecord:
     budgets: Budgets = ()
     parent: str = ""
     """The id of the key it was minted with; empty for one that a user minted."""
+    imported: bool = False
+    """Whether it is another gateway's: nothing but its end may change."""
     lost_limits: tuple[str, ...] = ()
     """What it was limited by and whose row is gone. Such a key opens nothing."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from maas_api.store.database import Database
-from maas_api.store.limits import BUDGET, LABEL, MODELS
+from maas_api.store.limits import BUDGET, LABEL, MODELS, PARENT
 
 _AT_ONCE = 1_000
 """Keys of one transaction: their rows are locked until it ends."""
-_TABLES = {MODELS: "maas_key_models", BUDGET: "maas_key_budgets"}
+_TABLES = {MODELS: "maas_key_models", BUDGET: "maas_key_budgets", PARENT: "maas_key_parents"}
 _MARK = f"labels ->> '{LABEL}'"
 _SET = {
     "postgresql": (

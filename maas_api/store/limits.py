@@ -1,8 +1,9 @@
 """The mark of a key that is limited, in a column which the Go service keeps: so a limit that is lost denies. Pure.
 
-What limits a key lies in tables of our own. A restore of ``api_keys`` alone, or a hand that deletes rows, must not turn
-a limited key into one that opens everything, so its labels name the limits that it has. Clients of this service are not
-shown the mark, and no client of either service can set it: a label's name has no colon.
+What limits a key, and with which key it ends, lies in tables of our own. A restore of ``api_keys`` alone, or a hand
+that deletes rows, must not turn a limited key into one that opens everything, so its labels name the limits that it
+has. Clients of this service are not shown the mark, and no client of either service can set it: a label's name has no
+colon.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Final
 LABEL: Final = "maas-api:limits"
 MODELS: Final = "models"
 BUDGET: Final = "budget"
+PARENT: Final = "parent"
+IMPORTED: Final = "imported"
+"""Of another gateway's key: nothing but its end may change. The mark itself says so, so it cannot be lost."""
 
 
 def of(mark: str | None) -> tuple[str, ...]:
@@ -32,4 +36,4 @@ def visible(labels: Mapping[str, str] | None) -> dict[str, str]:
 
 def lost(mark: str | None, found: Collection[str]) -> tuple[str, ...]:
     """What a key was limited by and is not any more; that of a newer version too, which this one cannot look for."""
-    return tuple(limit for limit in of(mark) if limit not in found)
+    return tuple(limit for limit in of(mark) if limit not in found and limit != IMPORTED)

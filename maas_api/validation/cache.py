@@ -61,7 +61,7 @@ class VerdictCache:
             return True
 
     def forget(self, key_ids: Iterable[str]) -> None:
-        """Drop every secret of these keys."""
+        """Drop every secret of these keys, and of the keys that end with them."""
         with self._lock:
             self._epoch += 1
             for key_id in key_ids:
@@ -77,7 +77,8 @@ class VerdictCache:
 
 
 class _Indexed(LRUCache[str, Remembered]):
-    """An LRU cache that keeps ``hashes`` (key id -> its hashes in the cache) in step, evictions included."""
+    """An LRU cache that keeps ``hashes`` in step, evictions included: key id -> the hashes in the cache, of the key and
+    of those that end with it."""
 
     def __init__(self, size: int, hashes: dict[str, set[str]]) -> None:
         super().__init__(size)
@@ -85,12 +86,14 @@ class _Indexed(LRUCache[str, Remembered]):
 
     def __setitem__(self, key_hash: str, remembered: Remembered) -> None:
         super().__setitem__(key_hash, remembered)
-        self._hashes.setdefault(remembered.verdict.key_id, set()).add(key_hash)
+        for key_id in (remembered.verdict.key_id, *remembered.verdict.parents):
+            self._hashes.setdefault(key_id, set()).add(key_hash)
 
     def __delitem__(self, key_hash: str) -> None:
-        key_id = self[key_hash].verdict.key_id
+        verdict = self[key_hash].verdict
         super().__delitem__(key_hash)
-        left = self._hashes[key_id]
-        left.discard(key_hash)
-        if not left:
-            del self._hashes[key_id]
+        for key_id in (verdict.key_id, *verdict.parents):
+            left = self._hashes[key_id]
+            left.discard(key_hash)
+            if not left:
+                del self._hashes[key_id]

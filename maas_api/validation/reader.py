@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from maas_api.keys.budget import stored
-from maas_api.keys.statements.rows import ALLOW_LIST, BUDGETS, MARK, lost
+from maas_api.keys.lineage import Above
+from maas_api.keys.lineage import above as read_above
+from maas_api.keys.statements.rows import ALLOW_LIST, BUDGETS, MARK, above, lost
 from maas_api.observability import metrics
 from maas_api.store.database import Database
 from maas_api.store.tables import Moment, api_keys, old_secrets
@@ -34,6 +36,7 @@ class Verdicts(dict[str, Verdict]):
 
 _OF_DATA = (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.InternalError)
 """What PostgreSQL says of a value it cannot compute or a page it cannot read; of a missing table or right as well."""
+_NO_PARENTS = Above()
 _SAID_MAX = 100  # keys whose rows are reported as unreadable
 _NOBODYS = "0" * 64  # no secret hashes to it, so a statement that fails for it does not fail for a row
 
@@ -58,7 +61,7 @@ def lookup_statement(postgres: bool) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Rows of ``api_keys`` by current or replaced secret. Parameters: ``tenant``, ``hashes`` (a list)."""
     keys, old = api_keys.c, old_secrets.c
     known = (keys.id, keys.name, keys.username, keys.user_groups, keys.subscription, keys.status, keys.expires_at)
-    columns = (*known, ALLOW_LIST, BUDGETS, MARK)
+    columns = (*known, ALLOW_LIST, BUDGETS, MARK, above(postgres))
     tenant = sa.bindparam("tenant", type_=sa.Text)
     never = sa.type_coerce(sa.null(), Moment).label("replaced_until")
     current = sa.select(keys.key_hash.label("hash"), *columns, never).where(
@@ -168,19 +171,27 @@ class KeyReader:
 
     def _judge(self, row: Sequence[Any], now: datetime) -> Verdict:
         # By place, in the order of the statement's columns: by name each costs as much as all of them.
-        _hash, key_id, name, username, groups, subscription, status, ends, models, budgets, mark, replaced_until = row
+        _hash, key_id, name, username, groups, subscription, status, ends, models, budgets, mark, parents, replaced = (
+            row
+        )
         if status != "active":
             return verdict.REVOKED_OR_EXPIRED
         if ends is not None and ends < now:
             self._on_expired(key_id)
             return verdict.REVOKED_OR_EXPIRED
-        if replaced_until is not None:
-            if replaced_until < now:
+        if replaced is not None:
+            if replaced < now:
                 return verdict.REVOKED_OR_EXPIRED
-            ends = replaced_until if ends is None else min(ends, replaced_until)
+            ends = replaced if ends is None else min(ends, replaced)
+        until, over = None if ends is None else ends.timestamp(), _NO_PARENTS
+        if parents is not None:
+            over = read_above(parents, now.timestamp())
+            if not over.good:
+                return verdict.REVOKED_OR_EXPIRED
+            until = over.until if until is None else until if over.until is None else min(until, over.until)
         if not subscription:
             return verdict.no_subscription(key_id)
-        if mark is not None and lost(mark, models, budgets):
+        if mark is not None and lost(mark, models, budgets, parents):
             return verdict.limits_lost(key_id)
         return verdict.accepted(
             key_id=key_id,
@@ -190,6 +201,7 @@ class KeyReader:
             subscription=subscription,
             tenant=self._tenant,
             models=None if models is None else tuple(models),
-            expires_at=None if ends is None else ends.timestamp(),
+            expires_at=until,
             budgets=stored(budgets) if budgets else (),
+            parents=over.ids,
         )

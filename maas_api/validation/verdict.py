@@ -37,6 +37,8 @@ class Verdict(NamedTuple):
     body: bytes
     long: bool = False
     budgets: Budgets = ()
+    parents: tuple[str, ...] = ()
+    """The keys that it ends with."""
 
 
 def refused(reason: str, key_id: str = "") -> Verdict:
@@ -56,6 +58,7 @@ def accepted(
     models: tuple[str, ...] | None,
     expires_at: float | None,
     budgets: Budgets = (),
+    parents: tuple[str, ...] = (),
 ) -> Verdict:
     """A yes. ``expires_at`` is unix seconds; whoever keeps the verdict checks it on every use."""
     fields: dict[str, Any] = {
@@ -74,7 +77,7 @@ def accepted(
     body = _encode(fields)
     long = _KEY_BYTES + cached_size(body) > CACHED_BYTES
     who = (key_id, key_name, username, groups, subscription, tenant, models, expires_at)
-    return Verdict(True, "", *who, body, long, budgets)
+    return Verdict(True, "", *who, body, long, budgets, parents)
 
 
 def with_groups(verdict: Verdict, groups: tuple[str, ...]) -> Verdict:
@@ -89,6 +92,7 @@ def with_groups(verdict: Verdict, groups: tuple[str, ...]) -> Verdict:
         models=verdict.models,
         expires_at=verdict.expires_at,
         budgets=verdict.budgets,
+        parents=verdict.parents,
     )
 
 

@@ -45,10 +45,10 @@ class Replica:
         for part in reversed(self._background):
             part.stop()
 
-    def mint(self, **fields: Any) -> tuple[str, str]:
-        """A new key of ann's: its plaintext and its id."""
+    def mint(self, *, by: str | None = None, **fields: Any) -> tuple[str, str]:
+        """A new key of ann's, minted with the key ``by``: its plaintext and its id."""
         asked = {"name": f"key-{uuid.uuid4().hex[:8]}", "description": "", "subscription": "", "expiresIn": None}
-        made = self.service.mint(ANN, {**asked, "ephemeral": False, "labels": {}, "models": None, **fields})
+        made = self.service.mint(ANN, {**asked, "ephemeral": False, "labels": {}, "models": None, **fields}, by=by)
         return made.secret.plaintext, made.record.id
 
     def check(self, key: str) -> Verdict:

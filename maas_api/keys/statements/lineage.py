@@ -7,16 +7,18 @@ so no child is stored beside a revocation that does not see it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from maas_api.keys.lineage import Held
+from maas_api.keys.lineage import Held, above
+from maas_api.keys.statements import rows
 from maas_api.keys.statements.rows import COLUMNS, record_of
 from maas_api.store.tables import api_keys, key_parents, old_secrets
 
 _BATCH: Final = 5_000  # ids of one statement
+_LAST: Final = 253_402_300_799.0  # the last unix second that is a datetime
 
 
 def held(connection: sa.Connection, tenant: str, key_hash: str, now: datetime, *, lock: bool = False) -> Held | None:
@@ -36,7 +38,11 @@ def held(connection: sa.Connection, tenant: str, key_hash: str, now: datetime, *
     record = record_of(row)
     if record.status_at(now) != "active" or not record.subscription or record.lost_limits:
         return None
-    until = min((moment for moment in (record.expires_at, ends) if moment is not None), default=None)
+    over = above(_above(connection, record.id), now.timestamp())
+    if not over.good:
+        return None
+    theirs = None if over.until is None else datetime.fromtimestamp(min(over.until, _LAST), UTC)
+    until = min((moment for moment in (record.expires_at, ends, theirs) if moment is not None), default=None)
     return Held(
         record.id,
         record.username,
@@ -46,6 +52,7 @@ def held(connection: sa.Connection, tenant: str, key_hash: str, now: datetime, *
         record.budgets,
         until,
         newest=newest,
+        imported=record.imported,
     )
 
 
@@ -111,7 +118,8 @@ def let_go(connection: sa.Connection, key_id: str) -> None:
 
 
 def end_orphans(connection: sa.Connection, tenant: str) -> list[str]:
-    """Revoke the keys whose parent somebody else revoked: the Go service and a hand in SQL know nothing of children."""
+    """Revoke the keys whose parent somebody else revoked: the Go service and a hand in SQL know nothing of children.
+    They open nothing already, and are shown as what they are from here on."""
     parents = api_keys.alias()
     ended = (
         sa.select(key_parents.c.key_id)
@@ -120,6 +128,11 @@ def end_orphans(connection: sa.Connection, tenant: str) -> list[str]:
     )
     first = list(connection.execute(_revoked(tenant, api_keys.c.id.in_(ended))).scalars())
     return first + end(connection, tenant, first)
+
+
+def _above(connection: sa.Connection, key_id: str) -> Any:
+    asked = sa.select(rows.above(connection.dialect.name == "postgresql")).where(api_keys.c.id == key_id)
+    return connection.execute(asked.select_from(api_keys)).scalar()
 
 
 def _row(connection: sa.Connection, lock: bool, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:

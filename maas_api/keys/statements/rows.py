@@ -26,6 +26,25 @@ PARENT = (
 )
 """The key it was minted with, likewise."""
 
+# A recursion costs ten times as much as asking whether there is a parent at all, and for most keys there is none.
+_ABOVE = """CASE WHEN EXISTS (SELECT 1 FROM maas_key_parents p WHERE p.key_id = api_keys.id) THEN (
+    WITH RECURSIVE above (id, bound) AS (
+        SELECT p.parent_id, p.bound FROM maas_key_parents p WHERE p.key_id = api_keys.id
+        UNION SELECT p.parent_id, p.bound FROM maas_key_parents p JOIN above ON above.id = p.key_id WHERE above.bound
+    )
+    SELECT {} FROM above LEFT JOIN api_keys k ON k.id = above.id
+) END"""
+_ABOVE_POSTGRES = "json_agg(json_build_array(above.id, above.bound, k.status, extract(epoch FROM k.expires_at)))"
+_ABOVE_SQLITE = """nullif(json_group_array(json_array(above.id, above.bound, k.status,
+    CASE WHEN k.expires_at IS NOT NULL THEN coalesce((julianday(k.expires_at) - 2440587.5) * 86400.0, 0) END)), '[]')"""
+
+
+def above(postgres: bool) -> sa.Label[Any]:
+    """The keys that a key was minted with, as :func:`maas_api.keys.lineage.above` reads them; NULL for most keys."""
+    made = _ABOVE.format(_ABOVE_POSTGRES if postgres else _ABOVE_SQLITE)
+    return sa.literal_column(made, sa.JSON).label("above")
+
+
 MARK = sa.literal_column(f"api_keys.labels ->> '{limits.LABEL}'", sa.Text).label("mark")
 """The mark of a limited key (:mod:`maas_api.store.limits`)."""
 
@@ -33,11 +52,11 @@ COLUMNS = (*(column for column in api_keys.c if column.name != "key_hash"), ALLO
 """What :func:`record_of` needs. The hash stays in the database."""
 
 
-def lost(mark: str | None, models: Any, budgets: Any) -> tuple[str, ...]:
+def lost(mark: str | None, models: Any, budgets: Any, parent: Any) -> tuple[str, ...]:
     """Which limits the mark names that are not there."""
     if mark is None:
         return ()
-    there = ((limits.MODELS, models), (limits.BUDGET, budgets))
+    there = ((limits.MODELS, models), (limits.BUDGET, budgets), (limits.PARENT, parent))
     return limits.lost(mark, [limit for limit, value in there if value is not None])
 
 
@@ -61,5 +80,6 @@ def record_of(row: sa.Row[*tuple[Any, ...]]) -> KeyRecord:
         models=None if row.models is None else tuple(row.models),
         budgets=budget.stored(row.budgets),
         parent=row.parent or "",
-        lost_limits=lost(labels.get(limits.LABEL), row.models, row.budgets),
+        imported=limits.IMPORTED in limits.of(labels.get(limits.LABEL)),
+        lost_limits=lost(labels.get(limits.LABEL), row.models, row.budgets, row.parent),
     )

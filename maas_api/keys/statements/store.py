@@ -123,7 +123,7 @@ class KeyStore:
                     ephemeral=record.ephemeral,
                     subscription=record.subscription,
                     tenant=self.tenant,
-                    labels=limits.marked(record.labels, _limits_of(record)) or None,
+                    labels=limits.marked(record.labels, limits_of(record)) or None,
                 )
             )
             if record.models is not None:
@@ -172,7 +172,7 @@ class KeyStore:
             if record is None:
                 return None
             # Whoever sets a budget decides about a lost one too; any other limit that is lost stays so.
-            marks = _limits_of(replace(record, budgets=budgets)) | ({*record.lost_limits} - {limits.BUDGET})
+            marks = limits_of(replace(record, budgets=budgets)) | ({*record.lost_limits} - {limits.BUDGET})
             labels = limits.marked(record.labels, marks) or None
             connection.execute(sa.update(api_keys).where(*self.mine(key_id)).values(labels=labels))
             connection.execute(sa.delete(key_budgets).where(key_budgets.c.key_id == key_id))
@@ -200,9 +200,15 @@ def id_of(tenant: str, connection: sa.Connection, presented: str) -> str:
     return connection.execute(sa.union_all(now, before)).scalar() or ""
 
 
-def _limits_of(record: KeyRecord) -> set[str]:
-    there = ((limits.MODELS, record.models is not None), (limits.BUDGET, bool(record.budgets)))
-    return {limit for limit, limited in there if limited}
+def limits_of(record: KeyRecord) -> set[str]:
+    """The limits that its mark names."""
+    there = {
+        limits.MODELS: record.models is not None,
+        limits.BUDGET: bool(record.budgets),
+        limits.PARENT: bool(record.parent),
+        limits.IMPORTED: record.imported,
+    }
+    return {limit for limit, limited in there.items() if limited}
 
 
 def _budgets_of(key_id: str, budgets: Budgets) -> dict[str, Any]:

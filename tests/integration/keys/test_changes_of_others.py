@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from maas_api import migrations
+from maas_api.errors import ApiError
 from maas_api.migrations import announcing
 from maas_api.store.announcements import CHANNEL, EVERY_KEY, IDS_AT_MOST
 from maas_api.store.database import open_database, sqlite_connection
@@ -118,6 +120,91 @@ def test_thousands_changed_by_hand_in_the_embedded_store_are_in_force_too(tmp_pa
         connection.execute("UPDATE api_keys SET status = 'revoked'")
         connection.close()
         assert not any(worker.check(key).valid for worker in made)
+
+
+ENDING = [what for what in BY_HAND if what in ("revoked", "expired", "its time shortened", "deleted")]
+
+
+def family(workers: list[Replica]) -> tuple[str, list[str]]:
+    """A key's id, and the keys that were minted with it and with those, known to every worker."""
+    parent, parent_id = workers[0].mint()
+    child, _ = workers[0].mint(by=parent)
+    sibling, _ = workers[0].mint(by=parent, models=["gpt-4o"])
+    grandchild, _ = workers[0].mint(by=child)
+    found = [child, sibling, grandchild]
+    for key in found:
+        until(
+            lambda key=key: all(worker.check(key).valid and worker.remembers(key) for worker in workers),  # type: ignore[misc]
+            what="every worker remembers the key",
+        )
+    return parent_id, found
+
+
+@pytest.mark.parametrize("what", ENDING)
+def test_what_is_done_to_a_key_in_sql_ends_those_minted_with_it_at_once(
+    workers: tuple[str, list[Replica]], what: str
+) -> None:
+    url, made = workers
+    parent_id, children = family(made)
+    other, _ = known_to_all(made)
+    by_hand(url, BY_HAND[what].format(id=parent_id))
+    for key in children:
+        refused_by_all(made, key)
+    assert all(worker.check(other).valid for worker in made)
+
+
+def test_what_the_go_service_revokes_ends_those_minted_with_it_at_once(workers: tuple[str, list[Replica]]) -> None:
+    url, made = workers
+    parent_id, children = family(made)
+    assert GoService(url).revoke(parent_id) == 1
+    for key in children:
+        refused_by_all(made, key)
+
+
+@pytest.mark.parametrize("what", ENDING)
+def test_so_it_is_in_the_embedded_store_at_the_next_request(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "keys.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    with replicas(f"sqlite:///{path}", 2) as made:
+        parent_id, children = family(made)
+        connection = sqlite_connection(path)
+        connection.execute(BY_HAND[what].format(id=parent_id))
+        connection.close()
+        assert not any(worker.check(key).valid for key in children for worker in made)
+
+
+def test_one_whose_parent_is_refused_mints_nothing(workers: tuple[str, list[Replica]]) -> None:
+    url, made = workers
+    parent_id, children = family(made)
+    GoService(url).revoke(parent_id)
+    for key in children:
+        with pytest.raises(ApiError) as refusal:
+            made[0].mint(by=key)
+        assert refusal.value.status == 401
+
+
+def test_children_that_were_kept_go_on_whatever_becomes_of_their_parent_s_row(
+    workers: tuple[str, list[Replica]],
+) -> None:
+    url, made = workers
+    parent_id, (child, sibling, grandchild) = family(made)
+    made[0].service.revoke(ANN, parent_id, keep_children=True)
+    by_hand(url, f"DELETE FROM api_keys WHERE id = '{parent_id}'")
+    for key in (child, sibling, grandchild):
+        until(lambda key=key: all(worker.remembers(key) for worker in made), what="it is known again")  # type: ignore[misc]
+        assert all(worker.check(key).valid for worker in made)
+
+
+def test_a_parent_s_time_that_is_shortened_is_its_children_s_too(workers: tuple[str, list[Replica]]) -> None:
+    url, made = workers
+    parent_id, (child, *_) = family(made)
+    by_hand(url, f"UPDATE api_keys SET expires_at = '2091-01-01T00:00:00Z' WHERE id = '{parent_id}'")
+    before = made[0].check(child).expires_at
+    by_hand(url, f"UPDATE api_keys SET expires_at = now() + interval '1 hour' WHERE id = '{parent_id}'")
+    until(lambda: made[0].check(child).expires_at != before, what="the child's end has moved")
+    ends = made[0].check(child).expires_at
+    assert ends is not None
+    assert abs(ends - time.time() - 3600) < 60
 
 
 class TestNotes:

@@ -12,6 +12,7 @@ import pytest
 
 from maas_api import migrations
 from maas_api.validation.verdict import Verdict
+from tests.support.go_service import GoService
 from tests.support.postgres import PostgresServer
 from tests.support.replicas import ANN, Replica, replicas
 
@@ -59,6 +60,13 @@ def made(worker: Replica, url: str) -> Keys:
         "without a subscription": {},
     }.items():
         secrets[name], ids[name] = worker.mint(**fields)
+    for name in ("child", "child, to be kept", "child of one that the Go service revokes"):
+        parent, parent_id = worker.mint()
+        secrets[name], ids[name] = worker.mint(by=parent)
+        if name == "child, to be kept":
+            worker.service.revoke(ANN, parent_id, keep_children=True)
+        elif name != "child":
+            GoService(url).revoke(parent_id)
     for name in ("revoked", "revoked, limited"):
         worker.service.revoke(ANN, ids[name])
     for name in [name for name in secrets if name.startswith("rotated")]:
@@ -80,6 +88,7 @@ def source(postgres: PostgresServer) -> tuple[str, Keys, dict[str, Any]]:
         opened = keys.opened(worker)
     assert {name for name, open_ in opened.items() if open_ is None} == {
         "revoked", "revoked, limited", "expired", "rotated", "without a subscription",
+        "child of one that the Go service revokes",
     }  # fmt: skip
     return url, keys, opened
 
@@ -113,6 +122,7 @@ def test_with_our_tables_everything_is_as_it_was(
         ("--exclude-table-data=maas_key_*", "--exclude-table-data=maas_old_secrets"),
         ("--exclude-table-data=maas_key_models",),
         ("--exclude-table-data=maas_key_budgets",),
+        ("--exclude-table-data=maas_key_parents",),
         ("--exclude-table-data=maas_old_secrets",),
         ("--exclude-table-data=maas_rotations",),
     ],
