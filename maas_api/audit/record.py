@@ -16,8 +16,11 @@ ACTIONS: Final = (
     "sweep",
     "read",
     "search",
+    "export",
+    "import",
 )
-"""What is recorded. ``read`` and ``search``: an admin was shown other people's keys."""
+"""What is recorded. ``read`` and ``search``: an admin was shown other people's keys. ``export`` and ``import``: an
+operator took keys out of the store as a file, or in."""
 
 DONE: Final = "done"
 REFUSED: Final = "refused"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from maas_api.cli.moving import export, import_keys
 from maas_api.cli.options import SectionedCommand, settings_options
 from maas_api.cli.sentences import WholeSentences
 from maas_api.cli.store import opened, plain
@@ -24,7 +25,7 @@ _LIST = ("id", "name", "username", "subscription", "status", "expirationDate", "
 
 @click.group(cls=WholeSentences)
 def keys() -> None:
-    """Create, list, show, revoke and rotate keys in the store.
+    """Create, list, show, revoke and rotate keys in the store, and move them from one to another.
 
     For an operator with access to the database: nothing here asks a gateway or a cluster who is allowed. Running
     services hear of every change at once. A secret is printed by create and rotate only.
@@ -206,6 +207,10 @@ def _budget(text: str) -> list[dict[str, Any]]:
         return as_json(from_text(text))
     except BudgetError as fault:
         raise click.UsageError(f"budget: {fault}") from None
+
+
+keys.add_command(export)
+keys.add_command(import_keys)
 
 
 @contextmanager

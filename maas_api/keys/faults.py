@@ -49,6 +49,15 @@ def limited_key(how: str) -> ApiError:
     return plain(403, f"an API key {how} must not mint, rotate or revoke keys", code="limited_key")
 
 
+def imported_key() -> ApiError:
+    """The refusal to change a key that came from another gateway: its secret is shown there, and was made there."""
+    return plain(
+        409,
+        "the API key was imported from another gateway: it can be revoked, and not changed; mint a new one instead",
+        code="imported_key",
+    )
+
+
 def not_accepted(why: str) -> ApiError:
     """The refusal of an API key that the gateway let pass, in ``why``."""
     return plain(401, f"the API key is not accepted: {why}")

@@ -1,11 +1,15 @@
 """The shape of an API key: how one is made, recognised and hashed. Pure.
 
-Two formats validate:
+Three formats validate:
 
 * ``sk-oai-<id>_<secret>``, minted today. Stored is the SHA-256 over ``id NUL secret``. Secrets minted here are 49
   characters: 43 that carry 32 random bytes, then a CRC-32 of everything before them in 6, so that a mistyped or
   invented key is refused without asking the store. Secrets of the Go service (at most 43 characters) have no such tail.
 * ``sk-oai-<secret>``, minted before March 2026. Stored is the SHA-256 over the whole key.
+
+* ``sk-oai-was_<hex>``: another gateway's key, its bytes in lower-case hex, so that it has this shape, by which every
+  gateway, log and filter here knows a key and keeps it secret. Stored is the SHA-256 over that key, as other gateways
+  store theirs. What it is in hex must be no key of the formats above: each key is written in one way.
 
 Numbers are base62 in the order ``0-9A-Za-z``, most significant digit first.
 """
@@ -27,6 +31,11 @@ _RANDOM_BYTES, _RANDOM_LENGTH = 32, 43  # 62**43 > 2**256
 _CHECKSUM_LENGTH = 6  # 62**6 > 2**32
 _SECRET_LENGTH = _RANDOM_LENGTH + _CHECKSUM_LENGTH
 _SHOWN = 12
+
+IMPORTED = "was"
+"""In the place of an id: 96 random bits are never this."""
+_FOREIGN_MAX = 128  # bytes
+_FOREIGN = re.compile(rb"[\x21-\x7e]+")
 
 _KEY = re.compile(r"sk-oai-([0-9A-Za-z]+)(?:_([0-9A-Za-z]+))?", re.ASCII)
 
@@ -55,9 +64,20 @@ def hash_key(raw: str) -> str | None:
     first, secret = match.groups()
     if secret is None:
         return hashlib.sha256(raw.encode("ascii")).hexdigest() if len(first) <= _RANDOM_LENGTH else None
+    if first == IMPORTED:
+        return _imported(secret)
     if len(secret) == _SECRET_LENGTH and _checksum(raw[:-_CHECKSUM_LENGTH]) != raw[-_CHECKSUM_LENGTH:]:
         return None
     return _salted(first, secret)
+
+
+def _imported(secret: str) -> str | None:
+    if not re.fullmatch("(?:[0-9a-f]{2})+", secret) or len(secret) > 2 * _FOREIGN_MAX:
+        return None
+    foreign = bytes.fromhex(secret)
+    if not _FOREIGN.fullmatch(foreign) or foreign.startswith(PREFIX.encode()):
+        return None
+    return hashlib.sha256(foreign).hexdigest()
 
 
 def display_prefix(key_id: str) -> str:

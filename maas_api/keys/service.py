@@ -19,6 +19,7 @@ from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
 from maas_api.keys import policy
 from maas_api.keys.faults import (
+    imported_key,
     limited_key,
     not_accepted,
     policy_is_400,
@@ -79,7 +80,7 @@ class KeyService:
         self._admins = admins
         self.life = life
         self.rotation_grace_max = rotation_grace_max
-        self._spending = spending
+        self.spending = spending
         self._caps = limits
 
     def now(self) -> datetime:
@@ -94,6 +95,8 @@ class KeyService:
         """
         parent = None if by is None else self._held(who, by)
         if parent is not None:
+            if parent.imported:
+                raise limited_key("that was imported from another gateway")
             if parent.budgets:  # what the new key spends would come on top
                 raise limited_key("with a budget")
             who = Identity(who.username, parent.groups)
@@ -108,7 +111,7 @@ class KeyService:
             groups, dropped = policy.groups(who.groups)
             models = None if asked["models"] is None else policy.models(asked["models"])
             models = models if parent is None else parent.models_for(models)
-            budgets = self._spending.of(asked.get("budget"))
+            budgets = self.spending.of(asked.get("budget"))
         with policy_is_400(), counted_if_refused():
             life = self.life.of(policy.expires_in(asked["expiresIn"]), ephemeral=ephemeral)
         now = self._store.now()
@@ -221,6 +224,8 @@ class KeyService:
                     draft=draft,
                     by=asks,
                 )
+            except rotation.ImportedError:
+                raise imported_key() from None
             except rotation.NotItsKeyError:
                 raise plain(
                     403, "an API key rotates itself, by its newest secret, and keys that were minted with it; no other"
@@ -241,6 +246,8 @@ class KeyService:
         if not self._is_admin(who):  # then it is the caller's own
             self._store.journal.refused(self._store.database, draft, [key_id])
             raise plain(403, "only an admin can change an API key's budget")
+        if record.imported:
+            raise imported_key()
         with policy_is_400():
             budgets = () if value is None else policy.budgets(value)
         draft = draft._replace(details={"budget": ", ".join(map(str, budgets)) or "none"})

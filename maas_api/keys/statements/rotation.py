@@ -36,6 +36,10 @@ class StaleRotationError(Exception):
     """The Idempotency-Key belongs to a rotation that another one has followed."""
 
 
+class ImportedError(Exception):
+    """The key is another gateway's."""
+
+
 class NotItsKeyError(Exception):
     """The key that asks is neither this one nor one that it was minted with, or its secret is not the newest."""
 
@@ -53,7 +57,7 @@ def rotate(
     """Give an active, unexpired key the secret with this hash. None where there is no such key.
 
     ``grace``: how long the secret in use until now stays valid too. ``by``: the hash of the API key that asks, None for
-    a user. Raises StaleRotationError, NotItsKeyError.
+    a user. Raises StaleRotationError, NotItsKeyError, ImportedError.
     """
     keys, now = api_keys.c, store.now()
     with store.changing(draft) as (connection, changed):
@@ -61,6 +65,8 @@ def rotate(
         row = connection.execute(lookup.with_for_update(of=api_keys)).first()
         if row is None or record_of(row).status_at(now) != "active":
             return None
+        if record_of(row).imported:
+            raise ImportedError
         request_hash = None if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).hexdigest()
         repeats = _repeats(connection, key_id, request_hash, row.key_hash, now)
         if by is not None and not _may(connection, store.tenant, key_id, by, now, repeats=repeats):
