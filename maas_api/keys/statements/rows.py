@@ -27,7 +27,8 @@ PARENT = (
 """The key it was minted with, likewise."""
 
 # A recursion costs ten times as much as asking whether there is a parent at all, and for most keys there is none.
-_ABOVE = """CASE WHEN EXISTS (SELECT 1 FROM maas_key_parents p WHERE p.key_id = api_keys.id) THEN (
+# Not by EXISTS: PostgreSQL may answer that by hashing the whole table.
+_ABOVE = """CASE WHEN (SELECT p.parent_id FROM maas_key_parents p WHERE p.key_id = api_keys.id) IS NOT NULL THEN (
     WITH RECURSIVE above (id, bound) AS (
         SELECT p.parent_id, p.bound FROM maas_key_parents p WHERE p.key_id = api_keys.id
         UNION SELECT p.parent_id, p.bound FROM maas_key_parents p JOIN above ON above.id = p.key_id WHERE above.bound
