@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test clients fuzz faults matrix tokens lint format run bench pictures lock clean generators otelcol
+.PHONY: help demo test clients fuzz faults matrix secrecy tokens lint format run bench pictures lock clean generators otelcol
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ faults: $(STAMP) ## Stop, cut, fill and skew what the service stands on, under l
 
 matrix: $(STAMP) ## Every way to a model, tried by every kind of caller through a real Envoy, as a table
 	@$(BIN)/python -m tests.matrix
+
+secrecy: $(STAMP) ## A key in every place of every route's request: who received it, which log shows it (ARGS="--help")
+	@$(BIN)/python -m tests.secrecy $(ARGS)
 
 tokens: $(STAMP) ## Users' tokens of every kind, right, wrong and hostile, with the answer to each, as a table
 	@$(BIN)/python -m tests.tokens

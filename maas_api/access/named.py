@@ -25,17 +25,22 @@ _MODEL, _BODY = (name.lower().encode() for name in HEADERS)
 DOUBTS: dict[str, tuple[int, str]] = {
     "no-body": (400, "the request has no body: send a JSON object that names one model in 'model'"),
     "content-type": (415, "the body must be sent as Content-Type: application/json, in UTF-8"),
-    "content-encoding": (415, "the body must not be compressed: the gateway reads its model's name"),
     "not-json": (400, "the body must be one plain JSON object in UTF-8, without a byte order mark"),
     "too-complex": (400, "the body has more nesting, or more separate values, than the gateway reads"),
     "no-model": (400, "the body must name one model in 'model', as text"),
     "model-name": (400, "'model' must be 1 to 256 characters without control characters"),
     "spelling": (400, "'model' must be written in lower case: other spellings are the same name to some servers"),
     "twice": (400, "'model' must stand in the body once: servers differ on which of two counts"),
-    "key-in-body": (400, ""),  # has a sentence of its own, :func:`key_in_request`
     "further-models": (400, "the body names more further models or kinds of tools than 32, or one that is no name"),
 }
 """Status and sentence of each doubt."""
+
+UNSEARCHABLE: dict[str, tuple[int, str]] = {
+    "packed": (415, "it must not be compressed (Content-Encoding)"),
+    "complex": (400, "it has more escaped characters than the gateway looks at"),
+    "wide": (400, "it must be UTF-8, as JSON is (RFC 8259), and without NUL"),
+}
+"""The same where a body cannot be looked through for API keys."""
 
 HARMLESS_TOOLS = frozenset(
     {
@@ -109,8 +114,6 @@ def required(named: Named) -> Named:
 
 def refusal(status: int, message: str, doubt: str) -> ApiError:
     """A body that cannot be judged, in the shape the SDKs parse."""
-    if doubt == "key-in-body":
-        return key_in_request("body")
     code = "unsupported_media_type" if status == 415 else "invalid_body"
     return errors.sdk(
         status,
@@ -125,6 +128,18 @@ def key_in_request(where: str) -> ApiError:
     """A key must not go on to a model's server, nor into the logs on the way."""
     message = f"An API key stands in the request's {where}: send it as Authorization: Bearer or x-api-key, only there"
     return errors.sdk(400, message, code="key_in_request")
+
+
+def unsearchable(why: str) -> ApiError:
+    """A body that could carry an API key on unseen."""
+    status, rule = UNSEARCHABLE[why]
+    message = f"The gateway cannot look through the request's body for API keys: {rule}"
+    return errors.sdk(
+        status,
+        message,
+        kind="invalid_request_error",
+        code="unsupported_media_type" if status == 415 else "invalid_body",
+    )
 
 
 def _plain(tool: str) -> str:

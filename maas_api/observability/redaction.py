@@ -20,6 +20,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 BLANK = "[redacted]"
 
+
+def _escapable(text: str) -> str:
+    """An expression for the text, each character as it is or percent-encoded, however often: so paths are logged."""
+    return "".join(f"(?:{re.escape(char)}|%(?:25)*{ord(char):02x})" for char in text)
+
+
 # The order matters: a header's whole value goes before a shape inside it is looked for. Each shape takes time linear in
 # the text: lines are written in the event loop, and the paths in them are a client's.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -41,7 +47,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"\b(?P<scheme>bearer|basic)(?P<space>\s+|%20)[A-Za-z0-9._~+/=:%-]{4,}", re.IGNORECASE),
         rf"\g<scheme>\g<space>{BLANK}",
     ),
-    (re.compile(r"sk-oai-(?![0-9A-Za-z]{1,12}\.\.\.)[0-9A-Za-z_]+"), f"sk-oai-{BLANK}"),
+    (
+        re.compile(rf"(?i:{_escapable('sk-oai-')})(?![0-9A-Za-z]{{1,12}}\.\.\.)[0-9A-Za-z_%]+"),
+        f"sk-oai-{BLANK}",
+    ),
     (
         re.compile(r"\bsk-(?!oai-)[A-Za-z0-9][A-Za-z0-9_-]{11,}"),
         f"sk-{BLANK}",

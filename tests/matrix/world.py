@@ -39,11 +39,13 @@ REGISTRY = [
 
 
 class World(NamedTuple):
-    """A client of each gateway, the credential of each caller, and what counts the calls that arrive at models."""
+    """A client of each gateway, the credential of each caller, what counts the calls that arrive at models, and the
+    service's URL."""
 
     gateways: dict[str, httpx.Client]
     credentials: dict[str, dict[str, str]]
     simulators: dict[str, Simulator]
+    service: str
 
     def ask(self, gateway: str, row: Row, caller: str) -> httpx.Response:
         """One cell's request."""
@@ -100,7 +102,7 @@ def world(folder: Path) -> Iterator[World]:
             (folder / mode).mkdir()
             running = stack.enter_context(applied(mode, site, folder / mode, stack, authorizer_up=True))
             gateways[mode] = stack.enter_context(_client(running.address.port))
-        yield World(gateways, {name: credentials[name] for name in CALLERS}, {**simulators, "local": local})
+        yield World(gateways, {name: credentials[name] for name in CALLERS}, {**simulators, "local": local}, service)
 
 
 def _settings(folder: Path, token: str) -> dict[str, str]:

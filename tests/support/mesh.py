@@ -72,7 +72,7 @@ def envoy_configuration(manifests: Sequence[Json], mesh: Mesh, admin_socket: Pat
             },
         ],
     }
-    manager["access_log"] = mesh_logs.telemetry(manifests, mesh.providers)
+    manager["access_log"] = [mesh_logs.text(), *mesh_logs.telemetry(manifests, mesh.providers)]
     _merge(manager, _managers(manifests))
     return {
         "node": {"id": "gateway", "cluster": "gateway"},

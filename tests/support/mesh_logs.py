@@ -24,6 +24,22 @@ def telemetry(manifests: Sequence[Json], providers: Sequence[Json]) -> list[Json
     ]
 
 
+def text() -> Json:
+    """The log that a mesh writes by default (``accessLogFile: /dev/stdout``), as far as a client has a say in it."""
+    shown = (
+        '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% '
+        '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+        '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" %REQUESTED_SERVER_NAME%\n'
+    )
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"{TYPE}envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"text_format_source": {"inline_string": shown}},
+        },
+    }
+
+
 def clusters(providers: Sequence[Json], connect: Mapping[str, tuple[str, int]]) -> Iterator[Json]:
     """The clusters of providers' Services; a port's name tells that it speaks HTTP/2."""
     for item in providers:

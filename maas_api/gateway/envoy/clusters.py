@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Tls, Upstream, is_ip
-from maas_api.gateway.envoy.secrecy import hide_keys, hide_provider_key
+from maas_api.gateway.envoy.secrecy import hide_provider_key
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret, secret_source
 from maas_api.gateway.envoy.xds import Json, extension, typed
 from maas_api.providers import CREDENTIAL_HEADERS, Provider
@@ -55,7 +55,7 @@ def cluster_resources(plan: Plan, folder: Path) -> list[Json]:
     return [
         _cluster(MAAS_API, plan.maas_api, []),
         _cluster(AUTHORITY, plan.maas_api, authority),
-        *(_cluster(model_cluster(model), model.upstream, [_clean(), hide_keys()]) for model in plan.models),
+        *(_cluster(model_cluster(model), model.upstream, [_clean()]) for model in plan.models),
         *(item for route in plan.providers for item in _provider(route, folder)),
         *([] if plan.rate_limit_service is None else [grpc_cluster(RATE_LIMITS, *plan.rate_limit_service)]),
     ]

@@ -10,7 +10,7 @@ from maas_api.access import named
 from maas_api.gateway import quota
 from maas_api.gateway.envoy import clusters, metering, ratelimit, repeater, routes
 from maas_api.gateway.envoy.cors import cors_filter
-from maas_api.gateway.envoy.model_name import body_reader
+from maas_api.gateway.envoy.model_name import several_readers
 from maas_api.gateway.envoy.plan import Plan
 from maas_api.gateway.envoy.secrecy import KEY_SHAPE
 from maas_api.gateway.envoy.xds import Json, extension, watched
@@ -80,7 +80,7 @@ def _http_connection_manager(plan: Plan, folder: Path, *, repeats: bool) -> Json
         http_filters=[
             _remember_for_the_log(),
             *([cors_filter()] if plan.cors_origins else []),
-            body_reader(include_usage=plan.include_usage),
+            several_readers(include_usage=plan.include_usage),
             _ext_authz(plan),
             *([] if plan.rate_limit_service is None else [ratelimit.rate_limiter()]),
             extension(routes.CUSTOM_RESPONSE, routes.CUSTOM_RESPONSE_CONFIG),  # does what a route tells it, or nothing
@@ -191,6 +191,7 @@ def _local_replies(plan: Plan) -> Json:
     return {
         "mappers": [
             *([] if plan.rate_limit_service is None else [ratelimit.refusal()]),
+            {"filter": _refused_by_the_reader(), "body_format_override": _AS_JSON},
             {
                 "filter": {"and_filter": {"filters": [refused, _status(503)]}},
                 "body_format_override": _error("server_error", "The key could not be checked now; try again", "auth"),
@@ -198,10 +199,7 @@ def _local_replies(plan: Plan) -> Json:
             },
             {
                 "filter": refused,
-                "body_format_override": {
-                    "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
-                    "content_type": "application/json",
-                },
+                "body_format_override": _AS_JSON,
             },
             {
                 "filter": {"and_filter": {"filters": [broken, _status(routes.CREDENTIAL_REFUSED)]}},
@@ -223,6 +221,13 @@ def _local_replies(plan: Plan) -> Json:
 
 
 _AS_IT_IS = "%LOCAL_REPLY_BODY%"
+_AS_JSON: Json = {"text_format_source": {"inline_string": _AS_IT_IS}, "content_type": "application/json"}
+
+
+def _refused_by_the_reader() -> Json:
+    """Of requests in which a key stands, and of bodies that cannot be looked through: the filter words its answers."""
+    return {"header_filter": {"header": {"name": named.BODY_HEADER.lower(), "string_match": {"exact": "refused"}}}}
+
 
 _OWN_REPLIES = (
     (400, "invalid_request_error", "The gateway refused the request (%RESPONSE_CODE_DETAILS%)", "bad_request"),

@@ -5,8 +5,6 @@
 -- Where they could differ a doubt is told instead of a name, and the authorizer lets nothing run.
 -- Its results are the two headers of maas_api/access/named.py, which explains each doubt to the caller.
 
-local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
-
 -- What bounds the time that one body may take, counted in what it costs: a unit is about 30 ns, all of it a tenth of
 -- a second. Text inside strings is as good as free, however long.
 local BUDGET = 4000000
@@ -24,8 +22,6 @@ local ANSWERED = {
   "x-maas-route", "x-maas-metered-key", "x-maas-metered-user", "x-maas-metered-subscription", "x-maas-metered-model",
   "x-maas-metered-provider", "x-maas-metered-held",
 }
--- A request with none of these is refused unread.
-local CREDENTIALS = { "authorization", "x-api-key", "api-key" }
 
 -- Outside strings only these may stand between brackets: space, separators, numbers, true, false, null.
 local SPECIAL = "[^%d \t\r\n,:.+%-eEtrufalsn]"
@@ -256,13 +252,6 @@ local function read(text)
   return { model = name, nested = nested, tools = tools, asked = asked }
 end
 
-local function presents_credential(headers)
-  for _, name in ipairs(CREDENTIALS) do
-    if headers:get(name) then return true end
-  end
-  return false
-end
-
 -- Whether the caller's own credential stands in a body, where a provider's logs would keep it.
 local function shows_credential(text, headers)
   if #text > WINDOW * 16 then return false end -- a search costs as much as its text is long
@@ -294,45 +283,36 @@ local function asking_for_usage(text, asked, path)
   return sub(text, 1, at) .. '"include_usage":true' .. more .. sub(text, at + 1)
 end
 
--- The body's media type and encoding, or the doubt about them.
-local function unreadable(headers)
+-- Whether the body says that it is JSON in UTF-8, the only kind that is read.
+local function readable(headers)
   local kind = headers:get("content-type")
   local plain = kind and lower(kind):gsub("[ \t]", "")
-  if plain ~= "application/json" and plain ~= "application/json;charset=utf-8"
-    and plain ~= 'application/json;charset="utf-8"' then
-    return "content-type"
-  end
-  local encoding = headers:get("content-encoding")
-  if encoding and lower(encoding) ~= "identity" then return "content-encoding" end
-  return nil
+  return plain == "application/json" or plain == "application/json;charset=utf-8"
+    or plain == 'application/json;charset="utf-8"'
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
   for _, name in ipairs(TOLD) do headers:remove(name) end -- nobody else says them
   for _, name in ipairs(ANSWERED) do headers:remove(name) end
-  -- A body is held only for a caller who will be asked about; without a credential the answer is no anyway.
-  if headers:get(":method") ~= "POST" or not presents_credential(headers) then return end
-  local doubt = unreadable(headers)
-  local found
-  if not doubt then
-    local body = handle:body()
-    local size = body and body:length() or 0
-    if size == 0 then
-      doubt = "no-body"
-    else
-      local text = body:getBytes(0, size)
-      found, doubt = read(text)
-      if found and shows_credential(text, handle:headers()) then doubt = "key-in-body" end
-      local written = INCLUDE_USAGE and found and not doubt
-        and asking_for_usage(text, found.asked, handle:headers():get(":path"))
-      if written then
-        local length = tostring(body:setBytes(written))
-        if handle:headers():get("content-length") then handle:headers():replace("content-length", length) end
-      end
+  local posted = headers:get(":method") == "POST" and presents_credential(headers)
+  local text = without_keys(handle)
+  if not text or not posted then return end
+  headers = handle:headers() -- the earlier one is not to be used after the wait for the body
+  local found, doubt
+  if not readable(headers) then
+    doubt = "content-type"
+  elseif text == "" then
+    doubt = "no-body"
+  else
+    found, doubt = read(text)
+    if found and shows_credential(text, headers) then return refuse(handle, "key") end
+    local written = INCLUDE_USAGE and found and asking_for_usage(text, found.asked, headers:get(":path"))
+    if written then
+      local length = tostring(handle:body():setBytes(written))
+      if headers:get("content-length") then headers:replace("content-length", length) end
     end
   end
-  headers = handle:headers() -- the earlier one is not to be used after the wait for the body
   if doubt then
     headers:replace("x-maas-body", "doubt=" .. doubt)
     return

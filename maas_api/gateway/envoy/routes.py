@@ -8,7 +8,7 @@ from typing import Any
 from maas_api.gateway.envoy import clusters
 from maas_api.gateway.envoy.cors import cors_policy
 from maas_api.gateway.envoy.metering import AUTHZ
-from maas_api.gateway.envoy.model_name import unread
+from maas_api.gateway.envoy.model_name import nameless, unread
 from maas_api.gateway.envoy.plan import LocalRoute, Plan, ProviderRoute, Upstream
 from maas_api.gateway.envoy.ratelimit import rate_limits
 from maas_api.gateway.envoy.xds import Json, extension, typed
@@ -86,7 +86,7 @@ def _model(model: LocalRoute, include_usage: bool) -> Json:
         "route": _to_model(clusters.model_cluster(model), model.upstream, rewrite=model.upstream.base_path),
     }
     if not model.several_names and not include_usage:  # the path says which model runs, and nothing is added
-        route["typed_per_filter_config"] = unread()
+        route["typed_per_filter_config"] = nameless()
     return route
 
 

@@ -1,8 +1,8 @@
-"""What no list of header names covers: a key that stands where nobody puts one, and a provider that shows its own.
+"""A provider that shows the gateway's key, or sends the client elsewhere with its own.
 
 A Lua filter among a cluster's upstream filters, so that it runs behind everything that touches a request, and the same
 on the local gateway and in the mesh. It never sees a body that is passed on as a stream: only errors are read, and they
-are short.
+are short. What a request may not carry on to a model is dropped or refused long before (``keys.lua``).
 """
 
 from __future__ import annotations
@@ -21,21 +21,12 @@ READ_ERROR_BYTES = 65536
 REFUSED = 502
 """What a client gets where a provider sends it elsewhere."""
 
-_REQUEST = """
+_CODE = """
 function envoy_on_request(handle)
-  local headers, gone = handle:headers(), {}
-  for name, value in pairs(headers) do
-    if name == CREDENTIAL then
-      handle:streamInfo():dynamicMetadata():set("maas.provider", "credential", value)
-    elseif string.sub(name, 1, 1) ~= ":" and string.find(string.lower(value), SHAPE, 1, true) then
-      gone[#gone + 1] = name
-    end
-  end
-  for _, name in ipairs(gone) do headers:remove(name) end
+  local value = handle:headers():get(CREDENTIAL)
+  if value then handle:streamInfo():dynamicMetadata():set("maas.provider", "credential", value) end
 end
-"""
 
-_RESPONSE = """
 local function say(handle, headers, status, text)
   headers:replace(":status", status)
   headers:replace("content-type", "application/json")
@@ -82,23 +73,13 @@ end
 """
 
 
-def hide_keys() -> Json:
-    """For a model's cluster: no header whose value holds an API key of ours goes on."""
-    return _lua("", _REQUEST)
-
-
 def hide_provider_key(credential_header: str) -> Json:
     """For a provider's cluster, behind the filter that puts the provider's key into ``credential_header``.
 
-    Besides: a redirect does not pass, since an SDK would follow it with its credential, and an error that shows the
-    provider's key is shown without it.
+    A redirect does not pass, since an SDK would follow it with its credential, and an error that shows the provider's
+    key is shown without it.
     """
-    return _lua(credential_header, _REQUEST + _RESPONSE)
-
-
-def _lua(credential_header: str, code: str) -> Json:
     values = {
-        "SHAPE": KEY_SHAPE,
         "CREDENTIAL": credential_header,
         "REFUSED": str(REFUSED),
         "LONGEST": READ_ERROR_BYTES,
@@ -109,7 +90,7 @@ def _lua(credential_header: str, code: str) -> Json:
     return extension(
         FILTER,
         "envoy.extensions.filters.http.lua.v3.Lua",
-        default_source_code={"inline_string": f"{head}\n{code}"},
+        default_source_code={"inline_string": f"{head}\n{_CODE}"},
     )
 
 

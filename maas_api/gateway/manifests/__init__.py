@@ -16,6 +16,7 @@ from maas_api.gateway.manifests.istio import (
     authorization_policy,
     body_reader,
     gateway_parameters,
+    key_keeper,
     mesh_values,
     provider_key,
 )
@@ -89,6 +90,8 @@ def render(
         raise OptionError(f"open-path: {unknown[0]!r} is of a provider that is not rendered here")
     ordered = sorted(targets, key=lambda target: target.provider.name)
     shared = [body_reader(options)] + ([] if literal else [gateway_parameters(options)])
+    if options.auth == "kuadrant":  # elsewhere the answer about a call takes its credential away
+        shared.append(key_keeper(options))
     shared += metered(options) + rate_limited(options, rates)
     if options.one_url:
         shared += one_url(options, ordered)

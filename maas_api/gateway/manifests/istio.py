@@ -10,6 +10,7 @@ from maas_api.gateway.envoy import model_name, secrets
 from maas_api.gateway.envoy.clusters import HTTP1, PROTOCOL_OPTIONS, bearer, protocol_options, provider_filters
 from maas_api.gateway.envoy.listener import ANSWER_HEADERS, AUTHORIZER_PATH, QUESTION_HEADERS, REFUSAL_HEADERS
 from maas_api.gateway.envoy.plan import MAX_BODY_BYTES
+from maas_api.gateway.envoy.xds import extension
 from maas_api.gateway.manifests.options import KEYS_FOLDER, KEYS_SECRET, Options, Target
 from maas_api.gateway.manifests.resources import Manifest, bearer_port, on_gateway, resource
 from maas_api.gateway.manifests.usage import beside, usage_provider
@@ -43,6 +44,34 @@ def body_reader(options: Options) -> Manifest:
     ]
     spec = {"targetRefs": on_gateway(options), "configPatches": patches}
     name = f"{options.gateway}-model-name"
+    return _in_gateway_namespace(
+        options, resource("networking.istio.io/v1alpha3", "EnvoyFilter", name, options, spec=spec)
+    )
+
+
+_BEHIND = 9
+"""Priority of an EnvoyFilter that is applied behind those of policies, and before that of the one URL."""
+
+
+def key_keeper(options: Options) -> Manifest:
+    """The filter that lets no API key go on to a model in the cluster, whose own policy may take it away or not.
+
+    Behind every policy. A provider's connections drop credentials themselves; maas-api is shown them.
+    """
+    manager, router = "envoy.filters.network.http_connection_manager", "envoy.filters.http.router"
+    code = extension(
+        model_name.LUA,
+        "envoy.extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": model_name.keeper()},
+    )
+    chain = {"filter": {"name": manager, "subFilter": {"name": router}}}
+    name = f"{options.gateway}-keys"
+    patch = {
+        "applyTo": "HTTP_FILTER",
+        "match": {"context": "GATEWAY", "listener": {"filterChain": chain}},
+        "patch": {"operation": "INSERT_BEFORE", "value": {**code, "name": "maas-keys"}},
+    }
+    spec = {"targetRefs": on_gateway(options), "priority": _BEHIND, "configPatches": [patch]}
     return _in_gateway_namespace(
         options, resource("networking.istio.io/v1alpha3", "EnvoyFilter", name, options, spec=spec)
     )

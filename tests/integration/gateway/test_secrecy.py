@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -72,16 +72,58 @@ def test_a_key_in_a_path_or_query_reaches_no_model_and_no_log(
         assert marker not in log.read_text().lower()
 
 
-@pytest.mark.parametrize("body", [{"user": "{}"}, {"messages": [{"role": "user", "content": "my key is {}."}]}])
-def test_the_caller_s_own_key_in_the_body_is_refused(world: World, body: dict[str, Any]) -> None:
+BODIES: dict[str, tuple[str, str]] = {
+    "a field": ("application/json", json.dumps({**CHAT, "user": "{key}"})),
+    "a message": ("application/json", json.dumps({**CHAT, "messages": [{"role": "user", "content": "It is {key}."}]})),
+    "escaped": ("application/json", json.dumps({**CHAT, "user": "{escaped}"}).replace("\\\\", "\\")),
+    "its first letter escaped": ("application/json", json.dumps(CHAT)[:-1] + ', "user": "\\u0073{rest}"}'),
+    "a form": ("application/x-www-form-urlencoded", "model=gpt-4o-mini&user={key}"),
+    "a form with a file": ("multipart/form-data; boundary=b", "--b\r\n\r\n{key}\r\n--b--\r\n"),
+    "text": ("text/plain", "{key}"),
+}
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/chat/completions", LOCAL, "/llm/opt-125m/v1/audio/transcriptions"])
+@pytest.mark.parametrize(("kind", "body"), BODIES.values(), ids=BODIES.keys())
+@pytest.mark.parametrize("whose", ["the caller's", "another"])
+def test_a_key_in_a_body_is_refused(world: World, path: str, kind: str, body: str, whose: str) -> None:
     key = world.keys.mint()
-    before = world.received("openai")
-    text = json.dumps({**CHAT, **body}).replace("{}", key)
-    sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    answer = world.client.post(PATH, content=text, headers=sent)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "key_in_request")
-    assert key not in answer.text
-    assert world.received("openai") == before
+    shown = key if whose == "the caller's" else world.keys.mint()
+    text = body.replace("{key}", shown).replace("{rest}", shown[1:])
+    text = text.replace("{escaped}", "".join(f"\\u{ord(char):04x}" for char in shown))
+    before = {name: world.received(name) for name in world.simulators}
+    for method in ("POST", "PUT"):
+        answer = world.client.request(
+            method, path, content=text, headers={"Authorization": f"Bearer {key}", "Content-Type": kind}
+        )
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"], error["code"]) == (400, "invalid_request_error", "key_in_request")
+        assert shown not in answer.text
+    assert {name: world.received(name) for name in world.simulators} == before
+    marker = shown.rpartition("_")[2]
+    for log in (world.process.access_log_file, world.process.log_file):
+        assert marker not in log.read_text()
+
+
+@pytest.mark.parametrize("path", [PATH, LOCAL])
+def test_a_body_that_cannot_be_looked_through_is_refused(world: World, path: str) -> None:
+    sent = {"Authorization": f"Bearer {world.keys.mint()}", "Content-Type": "application/json"}
+    before = {name: world.received(name) for name in world.simulators}
+    packed = world.client.post(path, content=b"junk", headers={**sent, "Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["error"]["code"]) == (415, "unsupported_media_type")
+    wide = world.client.post(path, content=json.dumps(CHAT).encode("utf-16"), headers=sent)
+    assert (wide.status_code, wide.json()["error"]["code"]) == (400, "invalid_body")
+    assert {name: world.received(name) for name in world.simulators} == before
+
+
+def test_bytes_that_hold_no_key_reach_a_local_model_unchanged(world: World) -> None:
+    """A recording to transcribe, which no JSON reader takes."""
+    body = b"--b\r\n\r\n" + bytes(range(256)) * 8192 + b"\r\n--b--\r\n"
+    kind = "multipart/form-data; boundary=b"
+    sent = {"Authorization": f"Bearer {world.keys.mint()}", "Content-Type": kind}
+    world.client.post("/llm/opt-125m/v1/audio/transcriptions", content=body, headers=sent)
+    arrived = world.simulators["local"].received[-1]
+    assert (arrived.body, arrived.header("content-type")) == (body, kind)
 
 
 # What a provider says ----------------------------------------------------------------------------------------------

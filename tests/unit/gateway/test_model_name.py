@@ -10,55 +10,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lupa import luajit21
 
 from maas_api.gateway.envoy.model_name import source
 from maas_api.providers import CREDENTIAL_HEADERS
-
-Headers = dict[str, str]
-
-
-class Lines:
-    """Envoy's header object, as far as the filter uses it."""
-
-    def __init__(self, lines: Headers) -> None:
-        self.lines = lines
-
-    def get(self, _self: object, name: bytes) -> bytes | None:
-        value = self.lines.get(name.decode())
-        return None if value is None else value.encode()
-
-    def remove(self, _self: object, name: bytes) -> None:
-        self.lines.pop(name.decode(), None)
-
-    def replace(self, _self: object, name: bytes, value: bytes) -> None:
-        self.lines[name.decode()] = value.decode("utf-8", "surrogateescape")
+from tests.support.body_filter import Headers, loaded
 
 
 @pytest.fixture(scope="module")
 def filtered() -> Callable[..., Headers]:
     """A function: body, headers -> what the filter added."""
-    lua = luajit21.LuaRuntime(encoding=None, unpack_returned_tuples=True)
-    lua.execute(source().encode())
-    # Methods are called with a colon, so each takes the object itself first.
-    handle = lua.eval(
-        b"""function(lines, text) return {
-            headers = function() return { get = lines.get, replace = lines.replace, remove = lines.remove } end,
-            body = function()
-                if text == nil then return nil end
-                return { length = function() return #text end, getBytes = function(_, from, n) return text end }
-            end,
-        } end"""
-    )
-    entry = lua.globals()[b"envoy_on_request"]
+    filter_ = loaded(source())
 
     def run(body: bytes | None, **more: str) -> Headers:
         given = {":method": "POST", "content-type": "application/json", "authorization": "Bearer x"}
         given |= {name.replace("_", "-"): value for name, value in more.items()}
         before = {name: value for name, value in given.items() if value}
-        lines = Lines(dict(before))
-        entry(handle(lines, body))
-        return {name: value for name, value in lines.lines.items() if before.get(name) != value}
+        after = filter_(body, before).headers
+        return {name: value for name, value in after.items() if before.get(name) != value}
 
     return run
 
@@ -112,7 +80,6 @@ DOUBTFUL: dict[str, tuple[str, bytes | None]] = {
     "no JSON": ("not-json", b"model=m"),
     "a list": ("not-json", b'["model"]'),
     "a byte order mark": ("not-json", b'\xef\xbb\xbf{"model":"m"}'),
-    "UTF-16": ("not-json", '{"model":"m"}'.encode("utf-16")),
     "a second value": ("not-json", b'{"model":"m"}{"model":"n"}'),
     "something behind it": ("not-json", b'{"model":"m"};'),
     "cut off": ("not-json", b'{"model":"m"'),
@@ -169,7 +136,6 @@ def test_where_parsers_could_differ_a_doubt_is_told(
         ("content_type", "multipart/form-data; boundary=x", "content-type"),
         ("content_type", "Application/JSON; Charset=UTF-8", ""),
         ("content_type", 'application/json;charset="utf-8"', ""),
-        ("content_encoding", "gzip", "content-encoding"),
         ("content_encoding", "identity", ""),
     ],
 )
