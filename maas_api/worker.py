@@ -24,6 +24,7 @@ from maas_api.config import Settings
 from maas_api.edge import tls
 from maas_api.edge.limits import PARTING_SECONDS, Limits
 from maas_api.edge.protocol import BoundedProtocol
+from maas_api.edge.room import Doorstep
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""
@@ -141,6 +142,7 @@ class DrainingServer(Server):
     def __init__(self, config: Any, entry: Entry, settings: Settings, parent: int) -> None:
         super().__init__(config)
         self._entry = entry
+        self._settings = settings
         self._drain_seconds = settings.drain_seconds
         self._handshake_seconds = settings.header_timeout_seconds
         self._parent = parent
@@ -166,11 +168,13 @@ class DrainingServer(Server):
         config, loop = self.config, asyncio.get_running_loop()
         hello, goodbye = (None, None) if config.ssl is None else (self._handshake_seconds, PARTING_SECONDS)
 
-        def connection() -> asyncio.Protocol:
+        def spoken() -> asyncio.Protocol:
             made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
                 config=config, server_state=self.server_state, app_state=self.lifespan.state
             )
             return made
+
+        connection = partial(Doorstep, spoken, self.server_state.connections, limits(self._settings))
 
         self.servers = [
             await loop.create_server(

@@ -15,7 +15,7 @@ from typing import Any, cast
 from maas_api.edge import limits as bound
 from maas_api.edge import refusals
 from maas_api.edge.limits import Limits
-from maas_api.edge.room import Loss, Standing, giving_way, room_of
+from maas_api.edge.room import Held, Loss, Standing, make_room, room_of
 from maas_api.edge.shortcut import Call, Shortcut, Waiting, Way
 from maas_api.edge.transport import JoiningTransport, PatientProtocol
 from maas_api.observability import metrics
@@ -48,7 +48,7 @@ class BoundedProtocol(PatientProtocol):
         self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))
         limit = self._limits.connections
         if len(self.connections) > limit:
-            self._make_room(limit)
+            make_room(cast(set[Held], self.connections), self._room, limit)
         count = len(self.connections)
         metrics.connections.set(count)
         if count > limit:
@@ -198,7 +198,7 @@ class BoundedProtocol(PatientProtocol):
         if self._kept is not None:
             self._hand_over()
         if self.cycle is None or self.cycle.response_complete:
-            self._end()
+            self.give_way()
         else:
             super().shutdown()
 
@@ -294,17 +294,6 @@ class BoundedProtocol(PatientProtocol):
             self.transport.close()
         self._timer = self.loop.call_later(bound.LINGER_SECONDS, self.transport.abort)
 
-    def _make_room(self, limit: int) -> None:
-        """Close connections that would lose the least. Where they must be searched for, a few at once."""
-        held = cast(set[BoundedProtocol], self.connections)
-        over = len(held) - limit
-        silent = cast(list[BoundedProtocol], self._room.unspoken.first(over))
-        for one in silent or giving_way(held, over + limit // bound.GIVING_WAY):
-            metrics.refusals.labels("given_way").inc()
-            held.discard(one)
-            self._room.unspoken.spoke(one)
-            one._end()
-
     def standing(self) -> Standing | None:
         """What closing it now would cost its client; None while a request of it is being answered."""
         if self._write_timer is not None:
@@ -314,7 +303,7 @@ class BoundedProtocol(PatientProtocol):
             return None if idle is None else Standing(Loss.IDLE, idle.when() - self.timeout_keep_alive)
         return Standing(Loss.UNSPOKEN if self._in_head else Loss.UNFINISHED, self._since)
 
-    def _end(self) -> None:
+    def give_way(self) -> None:
         """Close an idle connection. TLS has its own farewell, for which a client that is idle lets us wait."""
         self.transport.close()
         self._refused = True

@@ -25,8 +25,10 @@ import httpx
 import psycopg
 
 from tests.faults import hostile, metering, restarts
+from tests.faults.attacks import ATTACKS
 from tests.faults.clock import Clock
 from tests.faults.cluster import api_restarted, link_cut, link_slow
+from tests.faults.hostile import FILE_LIMIT
 from tests.faults.link import Link
 from tests.faults.load import VALIDATE, Load, Record
 from tests.support import kubeapi
@@ -304,6 +306,7 @@ def main() -> int:
     """Run the matrix."""
     options = argparse.ArgumentParser(prog="make faults", description=__doc__)
     options.add_argument("--only", choices=("faults", "hostile", "restarts", "metering"), help="one of the four tables")
+    options.add_argument("--attack", action="append", choices=[*ATTACKS, FILE_LIMIT], help="a row of 'hostile'; repeat")
     options.add_argument("--seconds", type=float, default=3.0, help="how long each fault lasts (default: 3)")
     chosen = options.parse_args()
     rows: list[Row | hostile.Row | restarts.Row | metering.Row] = []
@@ -319,7 +322,7 @@ def main() -> int:
             print("\n" + hostile.HEAD + "   (p50 / p99 of the others, milliseconds)")
             folder = Path(name) / "hostile"
             folder.mkdir()
-            for attack in hostile.hostile_clients(folder, chosen.seconds):
+            for attack in hostile.hostile_clients(folder, chosen.seconds, chosen.attack):
                 print(*hostile.lines(attack), sep="\n", flush=True)
                 rows.append(attack)
         if chosen.only in (None, "restarts"):

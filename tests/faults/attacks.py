@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -21,8 +22,11 @@ CLIENTS = 16
 PACE_SECONDS = 0.1
 """Between two requests of one client: 160 a second together, of up to a megabyte each."""
 
-OPENED_AT_ONCE = 50
+TURN_SECONDS = 0.005
+OPENED_A_TURN = 5
 """Of connections that are held: a thousand new ones a second, until there are enough, and for those that were ended."""
+SAID_SECONDS = 1.0
+"""How often each of them says something more, where it does; one after the other, so that the rate is even."""
 
 CRAFTED = b"{" + b'"":0,' * 170_000 + b'"model":"gpt-4o-mini"}'
 AUTHORIZER = "/internal/v1/authz/external/openai/v1/chat/completions"
@@ -57,6 +61,7 @@ def repeated(target: Target, send: Callable[[Target, int], None]) -> None:
     """Sixteen clients, each again and again."""
 
     def one(number: int) -> None:
+        time.sleep(PACE_SECONDS * number / CLIENTS)  # not all at once
         while True:
             send(target, number)
             time.sleep(PACE_SECONDS)
@@ -70,29 +75,30 @@ def held(target: Target, count: int, say: bytes = b"", again: bytes = b"") -> No
     """Many connections that are held open, and opened again when the service ends them."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    socks: list[socket.socket] = []
+    socks: deque[socket.socket] = deque()
+    last = time.monotonic()
     while True:
-        for _ in range(min(OPENED_AT_ONCE, count - len(socks))):
+        for _ in range(min(OPENED_A_TURN, count - len(socks))):
             with contextlib.suppress(OSError):
                 sock = socket.create_connection(("127.0.0.1", target.port), 5)
                 sock.setblocking(False)
                 with contextlib.suppress(OSError):
                     sock.send(say)
                 socks.append(sock)
-        alive = []
-        for sock in socks:
+        now = time.monotonic()
+        for _ in range(int(len(socks) * min(1.0, (now - last) / SAID_SECONDS)) if now - last >= TURN_SECONDS else 0):
+            sock, last = socks.popleft(), now
             try:
                 if again:
                     sock.send(again)
                 if sock.recv(1) == b"":
                     raise ConnectionResetError
-                alive.append(sock)
+                socks.append(sock)
             except BlockingIOError:
-                alive.append(sock)
+                socks.append(sock)
             except OSError:
                 sock.close()
-        socks = alive
-        time.sleep(0.05)
+        time.sleep(TURN_SECONDS)
 
 
 def post(path: str, body: bytes, headers: str = "") -> bytes:

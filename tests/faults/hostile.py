@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,8 +148,12 @@ class Others:
         connection.close()
 
 
-def hostile_clients(folder: Path, seconds: float) -> Iterator[Row]:
-    """One row for each kind of client."""
+FILE_LIMIT = "file limit"
+
+
+def hostile_clients(folder: Path, seconds: float, chosen: Sequence[str] | None = None) -> Iterator[Row]:
+    """One row for each kind of client, or for the ``chosen``."""
+    wanted = chosen or (*ATTACKS, FILE_LIMIT)
     with running(folder, "--workers", "2") as service, bystander() as beside:
         key = _minted(service)
         keys = [_minted(service, models=["gpt-4o-mini"]) for _ in range(4)]
@@ -170,9 +174,11 @@ def hostile_clients(folder: Path, seconds: float) -> Iterator[Row]:
             return found
 
         for attack in ATTACKS:
-            yield row(attack, attack)
-        with few_files(service):
-            yield row("file limit", "silent")
+            if attack in wanted:
+                yield row(attack, attack)
+        if FILE_LIMIT in wanted:
+            with few_files(service):
+                yield row(FILE_LIMIT, "silent")
 
 
 @contextmanager
