@@ -24,7 +24,9 @@ PACE_SECONDS = 0.1
 
 TURN_SECONDS = 0.005
 OPENED_A_TURN = 5
-"""Of connections that are held: a thousand new ones a second, until there are enough, and for those that were ended."""
+"""Of connections that are held: a thousand new ones a second for those that were ended, evenly."""
+BUILD_SECONDS, BUILT_A_TURN = 1.5, 50
+"""Until then as many as there shall be, as fast as may be: nobody measures yet."""
 SAID_SECONDS = 1.0
 """How often each of them says something more, where it does; one after the other, so that the rate is even."""
 
@@ -76,9 +78,10 @@ def held(target: Target, count: int, say: bytes = b"", again: bytes = b"") -> No
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     socks: deque[socket.socket] = deque()
-    last = time.monotonic()
+    begun = last = time.monotonic()
     while True:
-        for _ in range(min(OPENED_A_TURN, count - len(socks))):
+        opened = BUILT_A_TURN if time.monotonic() - begun < BUILD_SECONDS else OPENED_A_TURN
+        for _ in range(min(opened, count - len(socks))):
             with contextlib.suppress(OSError):
                 sock = socket.create_connection(("127.0.0.1", target.port), 5)
                 sock.setblocking(False)

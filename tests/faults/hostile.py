@@ -2,7 +2,8 @@
 
 On one machine hostile clients take the processor too, and so would they if they attacked something else. So each kind
 is let loose three times in turn, again and again: not at all, on a server that serves nobody (:mod:`.bystander`), and
-on the service. What the others notice of the last beyond the second is the service's own doing.
+on the service, at one fixed rate once it has built up. What the others notice of the last beyond the second is the
+service's own doing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.faults.attacks import ATTACKS, AUTHORIZER
+from tests.faults.attacks import ATTACKS, AUTHORIZER, BUILD_SECONDS
 from tests.faults.bystander import bystander
 from tests.support.process import ROOT, USER, Running, running
 from tests.support.wait import until
@@ -34,8 +35,6 @@ TIMES = 1.5
 """How much longer the others' 99th percentile may be than while the same clients attack the server beside."""
 ROUNDS = 3
 """Of quiet, beside, on the service: the machine's own mood is no attack."""
-BUILD_SECONDS = 1.0
-"""Until an attack has built up; what it costs from then on counts."""
 MEMORY = 3.0
 """How many times the quiet run's memory the workers may take."""
 PACE_SECONDS = 0.02
@@ -167,7 +166,7 @@ def hostile_clients(folder: Path, seconds: float, chosen: Sequence[str] | None =
                 others.watch(seconds / ROUNDS, found.quiet)
                 for port, seen in ((beside, found.beside), (service.port, found.seen)):
                     with attacking(attack, port, keys):
-                        others.watch(BUILD_SECONDS)
+                        others.watch(BUILD_SECONDS)  # what it costs from then on counts
                         others.watch(seconds / ROUNDS, seen)
                         found.megabytes = (memory, max(found.megabytes[1], _megabytes(service)))
                     until(lambda: httpx.get(service.url + "/readyz").status_code == 200, what="the service is there")
