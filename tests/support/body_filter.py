@@ -15,7 +15,7 @@ local real = pairs
 function pairs(what) if what.all then return real(what.all()) end return real(what) end
 """
 # Methods are called with a colon, so each takes the object itself first.
-_HANDLE = b"""function(lines, text, trailers, answer)
+_HANDLE = b"""function(lines, text, trailers, answer, write)
     local function wrapped(lines) return {
         get = lines.get, replace = lines.replace, remove = lines.remove,
         all = function() local found = {} for name, value in python.iter(lines.items()) do found[name] = value end
@@ -26,7 +26,11 @@ _HANDLE = b"""function(lines, text, trailers, answer)
         trailers = function() return trailers and wrapped(trailers) end,
         body = function()
             if text == nil then return nil end
-            return { length = function() return #text end, getBytes = function(_, from, n) return text end }
+            return {
+                length = function() return #text end,
+                getBytes = function(_, from, n) return text end,
+                setBytes = function(_, written) write(written) return #written end,
+            }
         end,
         respond = function(_, headers, body) answer(headers[":status"], body) end,
     }
@@ -63,6 +67,8 @@ class Outcome(NamedTuple):
     headers: Headers
     trailers: Headers
     refused: tuple[int, dict[str, Any]] | None
+    body: bytes | None
+    """As it goes on."""
 
 
 def loaded(code: str) -> Callable[..., Outcome]:
@@ -78,7 +84,8 @@ def loaded(code: str) -> Callable[..., Outcome]:
         def answer(status: bytes, text: bytes) -> None:
             answers.append((int(status), json.loads(text)["error"]))
 
-        entry(handle(lines, body, late if trailers else None, answer))
-        return Outcome(lines.lines, late.lines, answers[0] if answers else None)
+        written = [body]
+        entry(handle(lines, body, late if trailers else None, answer, written.append))
+        return Outcome(lines.lines, late.lines, answers[0] if answers else None, written[-1])
 
     return run

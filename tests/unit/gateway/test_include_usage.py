@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lupa import luajit21
 
 from maas_api.gateway.envoy.model_name import source
+from tests.support.body_filter import loaded
 
 Rewrite = Callable[..., tuple[bytes, dict[str, str]]]
 CHAT = "/external/openai/v1/chat/completions"
@@ -19,32 +19,13 @@ CHAT = "/external/openai/v1/chat/completions"
 
 def filtered(*, include_usage: bool) -> Rewrite:
     """A function: body, path -> the body that goes on, and its headers."""
-    lua = luajit21.LuaRuntime(encoding=None, unpack_returned_tuples=True)
-    lua.execute(source(include_usage=include_usage).encode())
-    handle = lua.eval(
-        b"""function(lines, text, write)
-            local headers = {
-                get = function(_, name) return lines[name] end,
-                replace = function(_, name, value) lines[name] = value end,
-                remove = function(_, name) lines[name] = nil end,
-            }
-            local body = {
-                length = function() return #text end,
-                getBytes = function(_, from, n) return text end,
-                setBytes = function(_, written) write(written) return #written end,
-            }
-            return { headers = function() return headers end, body = function() return body end }
-        end"""
-    )
-    entry = lua.globals()[b"envoy_on_request"]
+    filter_ = loaded(source(include_usage=include_usage))
 
     def run(body: bytes, path: str = CHAT) -> tuple[bytes, dict[str, str]]:
         given = {":method": "POST", ":path": path, "content-type": "application/json", "authorization": "Bearer x"}
-        given["content-length"] = str(len(body))
-        lines = lua.table_from({name.encode(): value.encode() for name, value in given.items()})
-        written: list[bytes] = []
-        entry(handle(lines, body, written.append))
-        return (written or [body])[-1], {name.decode(): value.decode() for name, value in dict(lines).items()}
+        outcome = filter_(body, {**given, "content-length": str(len(body))})
+        assert outcome.body is not None
+        return outcome.body, outcome.headers
 
     return run
 
