@@ -46,9 +46,9 @@ POLICIES, ROUTES = ["AuthPolicy"] * 2, ["HTTPRoute"] * 2  # to the provider, and
 @pytest.mark.parametrize(
     ("options", "kinds"),
     [
-        ("kuadrant", ["ConfigMap", *KINDS, *POLICIES, "TokenRateLimitPolicy", "EnvoyFilter", *ROUTES]),
-        ("kuadrant-unlimited", ["ConfigMap", *KINDS, *POLICIES, "EnvoyFilter", *ROUTES]),
-        ("kuadrant-literal", [*KINDS, *POLICIES, "TokenRateLimitPolicy", *ROUTES]),
+        ("kuadrant", ["ConfigMap", "EnvoyFilter", *KINDS, *POLICIES, "TokenRateLimitPolicy", "EnvoyFilter", *ROUTES]),
+        ("kuadrant-unlimited", ["ConfigMap", "EnvoyFilter", *KINDS, *POLICIES, "EnvoyFilter", *ROUTES]),
+        ("kuadrant-literal", ["EnvoyFilter", *KINDS, *POLICIES, "TokenRateLimitPolicy", *ROUTES]),
         ("istio", ["ConfigMap", *KINDS, "AuthorizationPolicy", "EnvoyFilter", *ROUTES]),
     ],
 )
