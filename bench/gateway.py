@@ -1,7 +1,8 @@
 """One URL against a model's own path: what it costs that the gateway reads which model a body names.
 
 A real Envoy, the service that authorizes, and a server that answers at once, each in a process of its own. The two
-sides take turns in one run. On the model's own path a body is looked through for API keys alone: the path says which model runs.
+sides take turns in one run. On the model's own path a body is looked through for API keys alone: the path says which
+model runs.
 """
 
 from __future__ import annotations
