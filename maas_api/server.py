@@ -155,6 +155,7 @@ def serve(settings: Settings, greeting: str = "") -> None:
     url = database_url(settings, secrets.reader(settings, os.environ))
     settings = dataclasses.replace(settings, database_url=url)
     remember_secrets(url, settings.internal_secret_file, settings.usage_secret_file)
+    _open_as_many_files_as_allowed()
     with _shared(settings, greeting) as shared:
         migrations.upgrade(settings.database_url)
         Server(settings, shared).run()

@@ -14,7 +14,7 @@ COMMANDS = {
     "demo": "One key, three models, one command: the whole request flow on this machine.",
     "gateway": "Resources for a cluster's gateway.",
     "healthcheck": "Ask the service on this machine whether it is ready; exit 0 if so.",
-    "keys": "Create, list, show, revoke and rotate keys in the store.",
+    "keys": "Create, list, show, revoke and rotate keys in the store, and move them from one to another.",
     "migrate": "Bring the store's schema up to date.",
     "models": "Print the model catalog: every entry's source and freshness, and why an object was left out.",
     "registry": "Work with the registry of external models.",

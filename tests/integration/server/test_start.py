@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -153,3 +154,16 @@ def test_sighup_reads_the_settings_files_again_and_a_broken_one_ends_nothing(tmp
         until(lambda: may_list(service, "bob"), what="bob is known still", seconds=30)
         assert "new workers serve what was read before" in service.log()
         assert "--tokens-file" in service.log()
+
+
+def test_as_many_files_are_opened_as_are_allowed(tmp_path: Path) -> None:
+    """Every connection is a file; a shell's soft limit is for programs of another time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        with running(tmp_path) as service:
+            limits = [psutil.Process(pid).rlimit(resource.RLIMIT_NOFILE) for pid in service.workers()]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limits
+    assert set(limits) == {(hard, hard)}
