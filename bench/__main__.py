@@ -1,13 +1,16 @@
 """``make bench``: every bench, one after the other, each with its conditions.
 
-    python -m bench [--quick] [--only throughput --only growth ...] [--publish]
+    python -m bench [--quick] [--only throughput --only growth ...] [--publish] [--before PATH] [--peer PATH]
 
-All of it takes more than eight minutes on an idle machine, and says after each suite what it took; --quick runs all of
-them short. The suites throughput, ratios and growth need wrk (apt-get install wrk), the others nothing. However it
-ends, what it started ends with it.
+All of it takes more than ten minutes on an idle machine, and says after each suite what it took; --quick runs all of
+them short. The suites throughput, sides, ratios and growth need wrk (apt-get install wrk), the others nothing. However
+it ends, what it started ends with it.
 
 ratios and growth also draw: into .bench/, or with --publish into docs/performance.md, which shows the last run that was
 kept. Such a run may be made in pieces, suite by suite.
+
+--before and --peer add sides to the suite sides: a checkout of an earlier commit of this service, run by the same
+Python, and one of the Go service, which is built (it needs Go) and served beside ours on the same PostgreSQL.
 
 The numbers belong to the machine of the day; the ratios, whose sides are measured next to each other, say more.
 """
@@ -19,6 +22,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +38,7 @@ from bench import (
     quotas,
     ratios,
     revocation,
+    sides,
     start,
     starved,
     throughput,
@@ -49,6 +54,7 @@ SUITES: dict[str, Callable[..., tuple[Chart, ...] | None]] = {
     "start": start.run,
     "memory": memory.run,
     "throughput": throughput.run,
+    "sides": sides.run,
     "authorizer": authorizer.run,
     "ratios": ratios.run,
     "growth": growth.run,
@@ -70,16 +76,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how fast it is")
     parser.add_argument("--only", action="append", choices=list(SUITES), help="one suite; repeat for more")
     parser.add_argument("--publish", action="store_true", help="keep what is drawn, for docs/performance.md")
+    parser.add_argument("--before", type=Path, metavar="PATH", help="a checkout of an earlier commit, as one more side")
+    parser.add_argument("--peer", type=Path, metavar="PATH", help="a checkout of the Go service, as one more side")
     options = parser.parse_args()
     chosen = options.only or list(SUITES)
-    if {"throughput", "ratios", "growth"} & set(chosen):
+    if {"throughput", "sides", "ratios", "growth"} & set(chosen):
         load.need_wrk()
+    suites = {**SUITES, "sides": partial(sides.run, before=options.before, other=options.peer)}
     print(conditions() + (", quick: these numbers say nothing" if options.quick else ""))
     for number in _ENDING:
         signal.signal(number, _end)
     for name in chosen:
         begun, busy = time.monotonic(), os.getloadavg()[0]
-        charts = SUITES[name](quick=options.quick)
+        charts = suites[name](quick=options.quick)
         print(f"\n{name}: {time.monotonic() - begun:.0f} s", flush=True)
         if charts:
             under = findings.conditions(quick=options.quick, load=busy)

@@ -13,10 +13,13 @@ from typing import Any
 
 import yaml
 
+from maas_api.kube.objects import KINDS, Kind
 from tests.support.kubeapi import KubeApi, running
-from tests.support.objects import registry, service
+from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, registry, service
 
 SERVICES = "llminferenceservices"
+_CORE_SERVICE = Kind("", ("v1",), "services", "Service")
+_NAMESPACE = "maas-api"
 
 
 def model(number: int, note: str = "") -> dict[str, Any]:
@@ -25,6 +28,15 @@ def model(number: int, note: str = "") -> dict[str, Any]:
     return service(
         f"model-{number}", f"team-{number % 50}", model=f"org/model-{number}", metadata={"annotations": notes}
     )
+
+
+def _gateway_service() -> dict[str, Any]:
+    """The Service of the gateway, by which it is found."""
+    owner = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": GATEWAY, "uid": "gateway"}
+    labels = {"gateway.networking.k8s.io/gateway-name": GATEWAY}
+    about = {"name": GATEWAY, "namespace": GATEWAY_NAMESPACE, "labels": labels, "ownerReferences": [owner]}
+    ports = [{"name": "https", "port": 443, "protocol": "TCP"}]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"ports": ports}}
 
 
 class Cluster:
@@ -71,10 +83,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster(models: int) -> Iterator[Cluster]:
-    """A cluster with so many models and a small registry."""
+def cluster(models: int, database: str = "") -> Iterator[Cluster]:
+    """A cluster with so many models and a small registry. ``database``: what its Secret ``maas-db-config`` holds."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, models), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, models, database), daemon=True)
     process.start()
     try:
         yield Cluster(here, here.recv())
@@ -83,8 +95,11 @@ def cluster(models: int) -> Iterator[Cluster]:
         process.join(10)
 
 
-def _serve(pipe: Connection, models: int) -> None:
-    api = KubeApi()
+def _serve(pipe: Connection, models: int, database: str) -> None:
+    api = KubeApi((*KINDS, _CORE_SERVICE))
+    if database:  # and what the Go service looks for at its start besides
+        api.secrets[_NAMESPACE, "maas-db-config"] = {"DB_CONNECTION_URL": database}
+        api.put(_CORE_SERVICE.plural, _gateway_service())
     api.put("configmaps", registry("[{id: gpt-4o-mini, provider: openai}]"))
     for number in range(models):
         api.put(SERVICES, model(number))

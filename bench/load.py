@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from bench.machine import percentile
 
@@ -45,23 +46,16 @@ def need_wrk() -> None:
 
 def wrk(url: str, keys: Path, *, seconds: float, connections: int = 64, fresh: bool = False) -> Load:
     """As many validations as go through. ``fresh``: every request on a connection of its own."""
+    header = 'wrk.headers["Connection"] = "close"' if fresh else ""
+    return _wrk(url, _LUA.replace("KEYS", str(keys)).replace("FRESH", header), seconds, connections)
+
+
+def _wrk(url: str, lua: str, seconds: float, connections: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        header = 'wrk.headers["Connection"] = "close"' if fresh else ""
-        return _wrk(url, script, _LUA.replace("KEYS", str(keys)).replace("FRESH", header), seconds, connections)
-
-
-def posts(url: str, headers: dict[str, str], *, seconds: float, connections: int = 16) -> Load:
-    """As many POSTs with these headers and no body as go through."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
-        return _wrk(url, script, "\n".join(['wrk.method = "POST"', *lines]), seconds, connections)
-
-
-def _wrk(url: str, script: IO[str], says: str, seconds: float, connections: int) -> Load:
-    script.write(says)
-    script.flush()
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        script.write(lua)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Load(
         float(_found(r"Requests/sec:\s+([\d.]+)", text)),
@@ -70,6 +64,26 @@ def _wrk(url: str, script: IO[str], says: str, seconds: float, connections: int)
         int(failed[1]) if failed else 0,
         int(_found(r"(\d+) requests in", text)),
     )
+
+
+def posts(url: str, headers: Mapping[str, str], *, seconds: float, connections: int = 16) -> Load:
+    """As many POSTs with these headers and no body as go through."""
+    return wrk_same(url, seconds=seconds, connections=connections, method="POST", headers=headers)
+
+
+def wrk_same(
+    url: str,
+    *,
+    seconds: float,
+    connections: int,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str = "",
+) -> Load:
+    """One and the same request, as often as it goes through. 304 counts as an answer."""
+    lines = [f"wrk.method = {json.dumps(method)}", *([f"wrk.body = {json.dumps(body)}"] if body else [])]
+    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in (headers or {}).items()]
+    return _wrk(url, "\n".join(lines), seconds, connections)
 
 
 def h2load(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bench.machine import cpu, free_port, rss, wait_for, workers_of
 
+ROOT = Path(__file__).parent.parent
 VALIDATE = "/internal/v1/api-keys/validate"
 
 
@@ -46,14 +47,14 @@ def _environment(store: str, **more: str) -> dict[str, str]:
 
 @contextmanager
 def maas(
-    store: str, *, workers: int = 1, tls: bool = False, manifests: Path | None = None, **more: str
+    store: str, *, workers: int = 1, tls: bool = False, manifests: Path | None = None, root: Path = ROOT, **more: str
 ) -> Iterator[Running]:
-    """The service, as it is served; without ``manifests`` it lists nothing."""
+    """The service, as it is served; without ``manifests`` it lists nothing. ``root``: whose checkout it runs from."""
     port = free_port()
     command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
     with tempfile.TemporaryDirectory() as nothing:
         command += ["--manifests", str(manifests or nothing), *(["--tls-self-signed"] if tls else [])]
-        with _started(command, _environment(store, **more), port, "" if tls else "/health") as master:
+        with started(command, _environment(store, **more), port, "" if tls else "/health", root) as master:
             yield Running(port, master, "https" if tls else "http")
 
 
@@ -95,7 +96,7 @@ def granian(store: str) -> Iterator[Running]:
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--http", "auto", "--ssl-certificate", str(chain), "--ssl-keyfile", str(key), "--no-ws"]
         command += ["--log-level", "error", "maas_api.asgi:app"]
-        with _started(command, _environment(store, MANIFESTS=folder), port, "") as master:
+        with started(command, _environment(store, MANIFESTS=folder), port, "") as master:
             yield Running(port, master, "https")
 
 
@@ -104,13 +105,13 @@ def _gunicorn(app: str, *options: str, environment: dict[str, str] | None = None
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", app, "-w", "1", "-b", f"127.0.0.1:{port}", "--log-level", "error"]
     command += ["--keep-alive", "120", "--no-control-socket", *options]
-    with _started(command, environment or dict(os.environ), port, "/health") as master:
+    with started(command, environment or dict(os.environ), port, "/health") as master:
         yield Running(port, master)
 
 
 @contextmanager
-def _started(command: list[str], environment: dict[str, str], port: int, path: str) -> Iterator[int]:
-    root = Path(__file__).parent.parent
+def started(command: list[str], environment: dict[str, str], port: int, path: str, root: Path = ROOT) -> Iterator[int]:
+    """The process id of a server, once ``path`` answers (empty: once it listens); what it says is thrown away."""
     process = subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL)
     try:
         if path:

@@ -30,6 +30,8 @@ from maas_api.errors import plain
 from maas_api.gateway.signin import identified
 from maas_api.lifecycle import Background
 from maas_api.observability import logs, metrics, tracing
+from maas_api.observability.accesslines import AccessLines
+from maas_api.observability.outlet import Outlet
 from maas_api.observability.requests import (
     CONTEXT,
     REQUEST_ID,
@@ -69,23 +71,23 @@ class Entry:
     """The ASGI application over an assembled service. Starts and stops it by the lifespan protocol.
 
     ``around`` runs around the service: started before it, stopped after it, such as what publishes its numbers.
+    ``outlet``, one of these, writes the log; without it access lines are made in the event loop.
     """
 
-    def __init__(self, service: Service, around: Sequence[Background] = ()) -> None:
+    def __init__(self, service: Service, around: Sequence[Background] = (), outlet: Outlet | None = None) -> None:
         settings = service.settings
         self._service = service
         self._around = around
         self._limit = settings.max_body_bytes
         self._bodies = Bodies()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="flask")
-        self._recorder = Recorder(
-            {
-                "tenant_name": settings.tenant_name,
-                "tenant_namespace": settings.namespace,
-                "gateway_name": settings.gateway_name,
-            },
-            settings.access_log_sample,
-        )
+        fields = {
+            "tenant_name": settings.tenant_name,
+            "tenant_namespace": settings.namespace,
+            "gateway_name": settings.gateway_name,
+        }
+        apart = None if outlet is None else partial(outlet.apart, AccessLines(fields, service.fast.paths()).line)
+        self._recorder = Recorder(fields, settings.access_log_sample, apart=apart)
         self._tracing: Tracing | None = None
         self._mailbox = Mailbox()
         self._standing = (NOSNIFF, HSTS) if settings.tls else (NOSNIFF,)

@@ -100,11 +100,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Entry:
         """The ASGI application around the service, which every worker takes over as the master built it: nothing of it
         has started."""
-        around: list[Background] = [Outlet(), exposition.Publisher(self.shared.numbers)]
+        outlet = Outlet()
+        around: list[Background] = [outlet, exposition.Publisher(self.shared.numbers)]
         if self.shared.metrics is not None:
             registry = exposition.registry(self.shared.numbers, self.settings.tenant_name)
             around.append(MetricsListener(self.shared.metrics, registry))
-        return Entry(self.service, around)
+        return Entry(self.service, around, outlet)
 
 
 class _Logs(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -178,6 +178,10 @@ class RouteTable:
         """Every exact route, for the framework's adapter."""
         return [(method, path, found.route) for (method, path), found in self._exact.items()]
 
+    def paths(self) -> set[str]:
+        """Every path that is taken as it is."""
+        return {path for _method, path in self._exact}
+
     def prefixes(self) -> list[tuple[str, Found]]:
         """Every prefix route, for the framework's adapter."""
         return list(self._prefixes)

@@ -1,8 +1,9 @@
 """What is said about a request: its id, its place in a trace, its access line, its numbers.
 
-The hot path pays about a microsecond for all of it: the id is taken over or made from a fast generator, the numbers
-are plain additions, and of its access lines one in so many is written. Refused calls are always logged, up to a
-number per second, because a flood of junk keys must not become a flood of lines.
+The hot path pays a few microseconds for all of it: the id is taken over or made from a fast generator, the numbers
+are plain additions, and of an access line it only says what is in it (:class:`Access`). Of its successful calls one in
+so many has a line. Refused calls always have, up to a number per second, because a flood of junk keys must not become a
+flood of lines.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from maas_api.observability import metrics
 from maas_api.wire import RawHeaders, Reply
@@ -37,8 +38,10 @@ PATH_SHOWN = 1024
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
-_NOTED = ("Authorization", "X-Api-Key", "Cookie", "Set-Cookie", "X-MaaS-Username", "X-MaaS-Group")
-_NOTED_RAW = tuple((name, name.lower().encode()) for name in _NOTED)
+NOTED: Final = ("Authorization", "X-Api-Key", "Cookie", "Set-Cookie", "X-MaaS-Username", "X-MaaS-Group")
+"""The headers of which a line says whether they came."""
+_NOTED_BITS: Final = {name.lower().encode(): 1 << place for place, name in enumerate(NOTED)}
+MESSAGE: Final = "request completed"
 _bits = random.SystemRandom().getrandbits(64)
 _generator = random.Random(_bits)  # noqa: S311 - an id for finding lines, nothing rests on its secrecy
 
@@ -98,15 +101,52 @@ def method_label(method: str) -> str:
     return method if method in _METHODS else "other"
 
 
+class Access(NamedTuple):
+    """What an access line says. Nothing a credential is in: of the headers only which of the noted ones came.
+
+    ``moment`` is Unix time, ``seconds`` what the answer took, ``noted`` a bit for each of :data:`NOTED`, the first the
+    lowest.
+    """
+
+    moment: float
+    method: str
+    path: str
+    status: int
+    seconds: float
+    client: str
+    request_id: str
+    trace_id: str
+    noted: int
+
+    @property
+    def milliseconds(self) -> float:
+        """What the answer took, as the line tells it."""
+        return round(self.seconds * 1000, 3)
+
+
+def auth_headers(noted: int) -> dict[str, str]:
+    """Which of the noted headers came, for a line."""
+    return {name: "present" if noted >> place & 1 else "absent" for place, name in enumerate(NOTED)}
+
+
 class Recorder:
     """Counts answers and writes access lines.
 
     ``fields`` are constants of the installation, added to every line. ``sample`` is the share (0 to 1) of the hot
-    path's successful calls that get a line.
+    path's successful calls that get a line. ``apart``: takes a line that tells of no fault, to write it elsewhere, or
+    returns False; then it goes the way of all other lines.
     """
 
-    def __init__(self, fields: dict[str, str], sample: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fields: dict[str, str],
+        sample: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        apart: Callable[[Access], bool] | None = None,
+    ) -> None:
         self._fields = fields
+        self._apart = apart
         self._every = round(1 / sample) if sample > 0 else 0
         self._calls = itertools.count(1)
         self._clock = clock
@@ -144,18 +184,38 @@ class Recorder:
 
     def line(self, method: str, path: str, status: int, seconds: float, client: str, context: Context) -> None:
         """Write the access line: the Go service's fields, and the trace where there is one."""
-        present = {name for name, _ in context.headers}
-        trace = context.trace_id
+        level = logging.ERROR if status >= 500 else logging.INFO
+        if not log.isEnabledFor(level):
+            return
+        noted, traced = 0, False
+        for name, _ in context.headers:
+            if name in _NOTED_BITS:
+                noted |= _NOTED_BITS[name]
+            elif name == TRACEPARENT:
+                traced = True
+        access = Access(
+            time.time(),
+            method,
+            path if len(path) <= PATH_SHOWN else path[:PATH_SHOWN] + "...",
+            status,
+            seconds,
+            client,
+            context.request_id,
+            context.trace_id if traced else "",
+            noted,
+        )
+        if status < 500 and self._apart is not None and self._apart(access):
+            return
         fields: dict[str, Any] = {
             "method": method,
-            "path": path if len(path) <= PATH_SHOWN else path[:PATH_SHOWN] + "...",
+            "path": access.path,
             "status": status,
-            "latency_ms": round(seconds * 1000, 3),
+            "latency_ms": access.milliseconds,
             "client_ip": client,
-            "request_id": context.request_id,
+            "request_id": access.request_id,
             **self._fields,
-            "auth_headers": {name: "present" if raw in present else "absent" for name, raw in _NOTED_RAW},
+            "auth_headers": auth_headers(noted),
         }
-        if trace:
-            fields["trace_id"] = trace
-        log.log(logging.ERROR if status >= 500 else logging.INFO, "request completed", extra=fields)
+        if access.trace_id:
+            fields["trace_id"] = access.trace_id
+        log.log(level, MESSAGE, extra=fields)

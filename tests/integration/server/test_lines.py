@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,24 @@ def test_every_line_is_json_and_joins_its_request_and_trace(tmp_path: Path) -> N
     callbacks = [line for line in said if line.get("path", "").endswith("/validate")]
     assert len(callbacks) == 1, "successful callbacks are not written at a share of 0, the refused one is"
     assert {line["level"] for line in said} <= {"debug", "info", "warn"}
+
+
+def test_where_every_call_has_a_line_each_has_one_and_lines_of_several_workers_stay_whole(tmp_path: Path) -> None:
+    with running(tmp_path, "--workers", "2", "--access-log-sample", "1") as service:
+        key = httpx.post(service.url + "/v1/api-keys", json={"name": "x"}, headers=USER).json()["key"]
+
+        def validate(caller: int) -> None:
+            with httpx.Client(base_url=service.url) as client:
+                for number in range(100):
+                    told = {"X-Request-ID": f"call-{caller}-{number}"}
+                    client.post("/internal/v1/api-keys/validate", json={"key": key}, headers=told)
+
+        with ThreadPoolExecutor(4) as callers:
+            list(callers.map(validate, range(4)))
+        assert service.stop() == 0
+        said = lines(service)
+    callbacks = [line for line in said if line.get("path", "").endswith("/validate")]
+    assert sorted(line["request_id"] for line in callbacks) == sorted(
+        f"call-{caller}-{number}" for caller in range(4) for number in range(100)
+    )
+    assert {(line["status"], line["tenant_name"]) for line in callbacks} == {(200, "models-as-a-service")}

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from maas_api.observability import metrics, requests
-from maas_api.observability.requests import PATH_SHOWN, Context, Recorder
+from maas_api.observability.requests import PATH_SHOWN, Access, Context, Recorder
 from maas_api.wire import Reply
 
 OK = Reply(200, (), b'{"valid":true}')
@@ -137,3 +137,32 @@ def test_the_access_line_does_not_repeat_a_path_without_end(caplog: pytest.LogCa
     (record,) = caplog.records
     assert vars(record)["path"].startswith("/v1/models/a.a.")
     assert len(vars(record)["path"]) <= PATH_SHOWN + 3
+
+
+def test_lines_about_faults_go_the_way_of_all_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "maas_api.access")
+    apart: list[Access] = []
+    recorder = Recorder({}, 1, apart=lambda access: not apart.append(access))
+    for status in (200, 404, 500, 503):
+        recorder.line("GET", "/v1/models", status, 0.1, "10.0.0.1", Context(b"r1"))
+    assert [access.status for access in apart] == [200, 404]
+    assert [vars(record)["status"] for record in caplog.records] == [500, 503]
+
+
+def test_what_a_line_is_made_of_holds_no_credential(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "maas_api.access")
+    apart: list[Access] = []
+    headers = [(name.lower().encode(), b"s3cret") for name in requests.NOTED]
+    Recorder({}, 1, apart=lambda access: not apart.append(access)).line(
+        "GET", "/v1/models", 200, 0.1, "10.0.0.1", Context(b"r1", headers)
+    )
+    assert "s3cret" not in repr(apart[0])
+    assert apart[0].noted == 0b111111
+
+
+def test_at_a_level_that_leaves_them_out_no_line_is_made(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "maas_api.access")
+    apart: list[Access] = []
+    recorder = Recorder({}, 1, apart=lambda access: not apart.append(access))
+    recorder.line("GET", "/v1/models", 200, 0.1, "10.0.0.1", Context(b"r1"))
+    assert (apart, caplog.records) == ([], [])
