@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from maas_api.kube.objects import KINDS, Kind
+from maas_api.kube.objects import KINDS, MAAS_AUTH_POLICY, MAAS_MODEL_REF, MAAS_SUBSCRIPTION, Kind
 from tests.support.kubeapi import KubeApi, running
-from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE, registry, service
+from tests.support.objects import CREATED, GATEWAY, GATEWAY_NAMESPACE, registry, service
+from tests.unit.subscriptions.objects import policy, subscription
 
 SERVICES = "llminferenceservices"
 _CORE_SERVICE = Kind("", ("v1",), "services", "Service")
@@ -28,6 +29,20 @@ def model(number: int, note: str = "") -> dict[str, Any]:
     return service(
         f"model-{number}", f"team-{number % 50}", model=f"org/model-{number}", metadata={"annotations": notes}
     )
+
+
+def _reference(name: str) -> dict[str, Any]:
+    """A MaaSModelRef that a controller has resolved."""
+    notes = {"openshift.io/display-name": f"The model {name}", "openshift.io/description": "as it was created"}
+    about = {"name": name, "namespace": "llm", "creationTimestamp": CREATED, "annotations": notes}
+    status = {"phase": "Ready", "endpoint": f"https://maas.example.com/llm/{name}", "httpRouteHostnames": []}
+    return {
+        "apiVersion": "maas.opendatahub.io/v1alpha1",
+        "kind": "MaaSModelRef",
+        "metadata": about,
+        "spec": {"modelRef": {"kind": "LLMInferenceService", "name": name}},
+        "status": status,
+    }
 
 
 def _gateway_service() -> dict[str, Any]:
@@ -84,7 +99,11 @@ class Cluster:
 
 @contextmanager
 def cluster(models: int, database: str = "") -> Iterator[Cluster]:
-    """A cluster with so many models and a small registry. ``database``: what its Secret ``maas-db-config`` holds."""
+    """A cluster with so many models and a small registry.
+
+    ``database``: what its Secret ``maas-db-config`` holds. The models are then MaaSModelRefs, which one subscription
+    opens to the group ``bench``, and whatever else the Go service looks for at its start is there.
+    """
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, models, database), daemon=True)
     process.start()
@@ -97,11 +116,17 @@ def cluster(models: int, database: str = "") -> Iterator[Cluster]:
 
 def _serve(pipe: Connection, models: int, database: str) -> None:
     api = KubeApi((*KINDS, _CORE_SERVICE))
-    if database:  # and what the Go service looks for at its start besides
+    api.put("configmaps", registry("[{id: gpt-4o-mini, provider: openai}]"))
+    if database:
         api.secrets[_NAMESPACE, "maas-db-config"] = {"DB_CONNECTION_URL": database}
         api.put(_CORE_SERVICE.plural, _gateway_service())
-    api.put("configmaps", registry("[{id: gpt-4o-mini, provider: openai}]"))
-    for number in range(models):
+        names = [f"model-{number}" for number in range(models)]
+        for name in names:
+            api.put(MAAS_MODEL_REF.plural, _reference(name))
+        listed = [{"name": name, "namespace": "llm"} for name in names]
+        api.put(MAAS_SUBSCRIPTION.plural, subscription("bench", groups=("bench",), models=listed))
+        api.put(MAAS_AUTH_POLICY.plural, policy("bench", *names, groups=("bench",)))
+    for number in range(0 if database else models):
         api.put(SERVICES, model(number))
     rate, plural, ended = [0.0], [SERVICES], threading.Event()
 

@@ -27,7 +27,7 @@ from bench.services import Running
 
 OURS, CEILING, BEFORE, PEER = "ours", "nothing", "before", "peer"
 MODELS = 1_000
-_SUBSCRIPTION = {"DEFAULT_SUBSCRIPTION": "bench", "SOURCE_SUBSCRIPTIONS": "off"}
+_SOURCES = {"SOURCE_SUBSCRIPTIONS": "on", "SOURCE_MAASMODELREFS": "on", "SOURCE_LLMINFERENCESERVICES": "off"}
 
 
 class Asked(NamedTuple):
@@ -124,7 +124,7 @@ def serving(
     store: str, config: Path, settings: dict[str, str], before: Path | None, program: Path | None
 ) -> Iterator[dict[str, Running]]:
     """Every side there is, each with its catalog read."""
-    more = {**_SUBSCRIPTION, "KUBERNETES": "on", "KUBECONFIG": str(config), "ACCESS_LOG_SAMPLE": "0", **settings}
+    more = {**_SOURCES, "KUBERNETES": "on", "KUBECONFIG": str(config), "ACCESS_LOG_SAMPLE": "0", **settings}
     with ExitStack() as stack:
         sides = {CEILING: stack.enter_context(services.ceiling())}
         sides[OURS] = stack.enter_context(services.maas(store, **more))

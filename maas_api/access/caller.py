@@ -55,6 +55,9 @@ class SubscriptionGrant(Protocol):
     def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
         """The subscriptions that open a MaaSModelRef (``namespace/name``); empty where none does."""
 
+    def opened(self, references: frozenset[str]) -> References:
+        """Those of all MaaSModelRefs that are open, each with the subscriptions that open it."""
+
     def paths(self) -> frozenset[str] | None:
         """The open routes in the cluster (``/<namespace>/<name>/``); None where they are not restricted."""
 
@@ -89,7 +92,7 @@ class Access:
         grant = self._grant(caller)
         if grant is None:
             return Scope(groups, caller.models, allowed, provider=provider)
-        return Scope(groups, caller.models, allowed, _listed(grant, universe), grant.paths(), provider)
+        return Scope(groups, caller.models, allowed, grant.opened(universe.references), grant.paths(), provider)
 
     def grants(self, caller: Caller, *, provider: str = "") -> Grants:
         """The same, asked for one model: nothing in it grows with the number of models. Raises ApiError likewise."""
@@ -105,10 +108,6 @@ class Access:
         if self._subscriptions is None:
             return None
         return self._subscriptions.grant(caller.who, caller.subscription, api_key=caller.api_key)
-
-
-def _listed(grant: SubscriptionGrant, universe: Universe) -> References:
-    return frozenset((place, by) for place in universe.references if (by := grant.by(place)))
 
 
 class _Asked:

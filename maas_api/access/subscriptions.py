@@ -6,15 +6,23 @@ it includes the model (with its limits in force where it has any), and a MaaSAut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache
 
 from maas_api import errors
 from maas_api.access.caller import UNLIMITED, Limited
-from maas_api.access.decision import SubscriptionLabel
+from maas_api.access.decision import References, SubscriptionLabel
 from maas_api.identity.headers import Identity
 from maas_api.subscriptions.directory import Directory, State
 from maas_api.subscriptions.listing import NO_STORE
-from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, Subscription
+from maas_api.subscriptions.model import ACTIVE, DEGRADED, FAILED, ModelKey, Policy, Subscription
+
+_OPENED_KEPT: Final = 100_000  # models that grants of one state remember as open, together: about 20 MB
+_GRANTS_AT_LEAST: Final = 16
 
 
 class Visibility:
@@ -22,6 +30,8 @@ class Visibility:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
+        self._kept: tuple[State | None, LRUCache[_Held, Grant]] = None, LRUCache(1)
+        self._lock = threading.Lock()
 
     def grant(self, who: Identity, requested: str, *, api_key: bool) -> Grant | None:
         """What the caller's subscriptions open.
@@ -37,10 +47,21 @@ class Visibility:
             raise errors.sdk(503, "Subscriptions are not known yet, try again", headers=NO_STORE)
         if api_key and not requested:
             raise errors.sdk(403, "API key has no subscription bound")
-        if not requested:
-            return Grant(state, who, [item for item in state.owned(who) if item.usable and item.models], bound=False)
-        chosen = _named(state, who, requested)
-        return Grant(state, who, [chosen], bound=api_key)
+        if requested:
+            return self._grant(state, _Held((_named(state, who, requested),), state.policies(who), api_key))
+        usable = tuple(item for item in state.owned(who) if item.usable and item.models)
+        return self._grant(state, _Held(usable, state.policies(who), False))
+
+    def _grant(self, state: State, held: _Held) -> Grant:
+        """The grant of everybody who holds the same. What it opens is then worked out once."""
+        with self._lock:
+            if self._kept[0] is not state:
+                self._kept = state, LRUCache(max(_GRANTS_AT_LEAST, _OPENED_KEPT // (1 + len(state.models))))
+            grants = self._kept[1]
+            found = grants.get(held)
+            if found is None:
+                found = grants[held] = Grant(state, held)
+            return found
 
     def limits(self, who: Identity, requested: str, reference: str, path_prefix: str) -> Limited:
         """See the protocol. Of several that a platform user did not choose among, the preferred one's."""
@@ -59,18 +80,38 @@ class Visibility:
         return UNLIMITED
 
 
-class Grant:
-    """Implements :class:`~maas_api.access.caller.SubscriptionGrant`.
+class _Held(NamedTuple):
+    """What makes one grant differ from another of the same state: subscriptions and policies of the caller.
 
     ``bound``: the credential is a key, which calls in the cluster only what its subscription opens. A platform user's
     rights there are those of the cluster (the namespace check), not a subscription's.
     """
 
-    def __init__(self, state: State, who: Identity, held: Sequence[Subscription], *, bound: bool) -> None:
+    subscriptions: tuple[Subscription, ...]
+    policies: tuple[Policy, ...]
+    bound: bool
+
+    def __hash__(self) -> int:
+        return hash((*map(id, self.subscriptions), *map(id, self.policies), self.bound))
+
+
+class Grant:
+    """Implements :class:`~maas_api.access.caller.SubscriptionGrant`. Immutable but for what it remembers."""
+
+    def __init__(self, state: State, held: _Held) -> None:
         self._state = state
-        self._who = who
-        self._held = sorted(held, key=lambda item: (item.name, item.namespace))
-        self._bound = bound
+        self._policies = held.policies
+        self._held = sorted(held.subscriptions, key=lambda item: (item.name, item.namespace))
+        self._bound = held.bound
+        self._opened: tuple[frozenset[str], References] | None = None
+
+    def opened(self, references: frozenset[str]) -> References:
+        """See the protocol. Worked out anew where another set of them is asked about than the last time."""
+        known = self._opened
+        if known is None or known[0] is not references:
+            found = frozenset((place, by) for place in references if (by := self.by(place)))
+            known = self._opened = references, found
+        return known[1]
 
     def by(self, reference: str) -> tuple[SubscriptionLabel, ...]:
         """See the protocol. In name order."""
@@ -84,6 +125,10 @@ class Grant:
 
     def paths(self) -> frozenset[str] | None:
         """See the protocol."""
+        return self._paths
+
+    @cached_property
+    def _paths(self) -> frozenset[str] | None:
         if not self._bound or not all(item.models for item in self._held):
             return None
         keys = (key for item in self._held for key in item.by_key if self._includes(item, key))
@@ -100,7 +145,7 @@ class Grant:
         if not item.models:
             return item.phase in (ACTIVE, DEGRADED)
         ref = item.includes(key)
-        return ref is not None and item.serves(ref) and self._state.authorizes(self._who, key)
+        return ref is not None and item.serves(ref) and any(key in policy.models for policy in self._policies)
 
 
 def _path(state: State, key: ModelKey) -> str:

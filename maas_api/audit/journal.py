@@ -31,9 +31,22 @@ _FILL: Final = 100  # nothing is ever changed in a record
 _FIELDS: Final = {"name": "key_name"}
 """Details whose names a log line has for something else."""
 
-_NAMED = "INSERT INTO maas_audit_keys (audit_id, key_id, at) SELECT CAST(:id AS text), "
-_KEYS_POSTGRES = sa.text(_NAMED + "key_id, CAST(:at AS timestamptz) FROM unnest(CAST(:ids AS text[])) AS key_id")
-_KEYS_SQLITE = sa.text(_NAMED + "value, :at FROM json_each(:ids)").bindparams(sa.bindparam("at", type_=Moment))
+_RECORD: Final = sa.insert(audit)
+_KEYS_SQLITE: Final = sa.text(
+    "INSERT INTO maas_audit_keys (audit_id, key_id, at) SELECT CAST(:id AS text), value, :at FROM json_each(:ids)"
+).bindparams(sa.bindparam("at", type_=Moment))
+
+_WHOLE_POSTGRES: Final = sa.text(
+    f"""
+    WITH record AS (
+        INSERT INTO maas_audit ({", ".join(column.name for column in audit.c)})
+        VALUES ({", ".join(f":{column.name}" for column in audit.c)})
+    )
+    INSERT INTO maas_audit_keys (audit_id, key_id, at)
+    SELECT CAST(:id AS text), key_id, CAST(:at AS timestamptz) FROM unnest(CAST(:key_ids AS text[])) AS key_id
+    """  # noqa: S608 -- names of our own columns
+).bindparams(sa.bindparam("details", type_=audit.c.details.type))
+"""A record and the keys it is of, in one round trip."""
 
 
 class Stream(Protocol):
@@ -78,16 +91,17 @@ class Journal:
         origin = self._from()
         via_key = self._key_of(connection, origin.key) if origin.key else ""
         entry = self._entry(draft, key_ids, outcome, via_key)
-        values = entry._asdict() | {"details": dict(entry.details)}
-        ids: Sequence[str] = values.pop("key_ids")
-        postgres = connection.dialect.name == "postgresql"
-        if postgres and months.month_of(entry.at) not in self._months:
-            for table in (NAME, KEYS):
-                months.ensure(connection, table, entry.at, fill=_FILL)
-        connection.execute(sa.insert(audit).values(values))
+        values = entry._asdict() | {"details": dict(entry.details), "key_ids": list(entry.key_ids)}
+        if connection.dialect.name == "postgresql":
+            if months.month_of(entry.at) not in self._months:
+                for table in (NAME, KEYS):
+                    months.ensure(connection, table, entry.at, fill=_FILL)
+            connection.execute(_WHOLE_POSTGRES, values)
+            return entry
+        ids = values.pop("key_ids")
+        connection.execute(_RECORD, values)
         if ids:
-            named = {"id": entry.id, "at": entry.at, "ids": list(ids) if postgres else json.dumps(ids)}
-            connection.execute(_KEYS_POSTGRES if postgres else _KEYS_SQLITE, named)
+            connection.execute(_KEYS_SQLITE, {"id": entry.id, "at": entry.at, "ids": json.dumps(ids)})
         return entry
 
     def told(self, entry: Entry) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEAD = b"HTTP/1."
+_JOINED_BYTES = 16 * 1024
+"""A longer body is handed over beside its head: to copy it would take longer than to name two pieces."""
 
 
 class JoiningTransport:
@@ -29,6 +31,10 @@ class JoiningTransport:
 
     def write(self, data: bytes) -> None:
         """Write, together with what is held; hold the head of an answer."""
+        if self._held and len(data) > _JOINED_BYTES:
+            head, self._held = self._held, b""
+            self._transport.writelines((head, data))
+            return
         if self._held:
             data, self._held = self._held + data, b""
         elif data.startswith(_HEAD):

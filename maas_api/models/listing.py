@@ -20,9 +20,10 @@ from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.models.calls import Calls
 from maas_api.models.encoding import anthropic
-from maas_api.models.snapshot import View, strong_etag
+from maas_api.models.forms import AS_IT_IS, Body, Form
+from maas_api.models.snapshot import View
 from maas_api.providers import entry_for
-from maas_api.wire import JSON, Reply, Request, RouteTable
+from maas_api.wire import JSON, HeaderLines, Reply, Request, RouteTable
 
 PATH = "/v1/models"
 INFO = "/v1/model/info"
@@ -31,7 +32,8 @@ PROVIDER = "X-MaaS-Provider"
 """Set by a gateway where a provider's own list is asked for: only that provider's models, in its dialect."""
 
 _CACHE = (b"cache-control", b"no-cache, private")
-_VARY = (b"vary", b"Authorization, Anthropic-Version")
+_VARY = (b"vary", b"Authorization, Anthropic-Version, Accept-Encoding")
+_ANY = b"*"
 
 
 class Listing:
@@ -58,10 +60,10 @@ class Listing:
         try:
             view = self._view(request)
             if _wants_anthropic(request):
-                return self._answer(request, *view.page(request.target.partition("?")[2]))
+                return self._answer(request, view.page(request.target.partition("?")[2]))
         except ApiError as fault:
             return fault.reply()
-        return self._answer(request, view.body, view.etag)
+        return self._answer(request, view.listing)
 
     def info(self, request: Request) -> Reply:
         """``GET /v1/model/info``: the same models in LiteLLM's shape."""
@@ -69,7 +71,7 @@ class Listing:
             view = self._view(request)
         except ApiError as fault:
             return fault.reply()
-        return self._answer(request, *view.info())
+        return self._answer(request, view.info())
 
     def single(self, request: Request) -> Reply:
         """``GET /v1/models/{id}``: the whole rest of the path is the id, slashes included; an alias finds it too."""
@@ -87,7 +89,7 @@ class Listing:
                 raise _unknown(identifier)
         except ApiError as fault:
             return fault.reply()
-        return self._answer(request, anthropic(row.entry) if _wants_anthropic(request) else row.fragment)
+        return self._answer(request, Body(anthropic(row.entry) if _wants_anthropic(request) else row.fragment))
 
     def _view(self, request: Request) -> View:
         """What the caller may see. Raises ApiError: 401 without an identity, 503 before the first sync."""
@@ -98,12 +100,20 @@ class Listing:
         api_key = (request.header(b"authorization") or "").startswith("Bearer sk-oai-")
         return self._calls.view(Caller(who, models, subscription, api_key), _provider(request))
 
-    def _answer(self, request: Request, body: bytes, etag: bytes | None = None) -> Reply:
-        etag = etag or strong_etag(body)
-        lines = ((b"etag", etag), _CACHE, _VARY, (b"x-access-checked-at", self._now()))
-        if _unchanged(request, etag):
-            return Reply(304, lines, b"")
-        return Reply(200, (JSON, *lines), body)
+    def _answer(self, request: Request, body: Body) -> Reply:
+        forms = body.forms(request.header(b"accept-encoding"))
+        held = _held(request)
+        for form in forms:  # also one that is not preferred: the client has it already
+            if form.etag in held or _ANY in held:
+                return Reply(304, self._lines(form), b"")
+        for form in forms:
+            if packed := body.packed(form.coding):
+                coded = ((b"content-encoding", form.coding.encode()),) if form.coding else ()
+                return Reply(200, (JSON, *coded, *self._lines(form)), packed)
+        return Reply(200, (JSON, *self._lines(Form(AS_IT_IS, body.etag))), body.plain)
+
+    def _lines(self, form: Form) -> HeaderLines:
+        return ((b"etag", form.etag), _CACHE, _VARY, (b"x-access-checked-at", self._now()))
 
     def _now(self) -> bytes:
         now = int(self._clock())
@@ -123,13 +133,10 @@ def _wants_anthropic(request: Request) -> bool:
     return request.header(b"anthropic-version") is not None
 
 
-def _unchanged(request: Request, etag: bytes) -> bool:
-    """Whether If-None-Match names the current state (weak comparison, RFC 9110 section 13.1.2)."""
-    for line in request.header_values(b"if-none-match"):
-        for tag in line.split(","):
-            if tag.strip() == "*" or tag.strip().removeprefix("W/").encode("latin-1") == etag:
-                return True
-    return False
+def _held(request: Request) -> frozenset[bytes]:
+    """The states that the client has, from If-None-Match (weak comparison, RFC 9110 section 13.1.2)."""
+    tags = (tag.strip() for line in request.header_values(b"if-none-match") for tag in line.split(","))
+    return frozenset(tag.removeprefix("W/").encode("latin-1") for tag in tags)
 
 
 # -- who asks

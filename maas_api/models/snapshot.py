@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from cachetools import LRUCache
 
 from maas_api.access.decision import PUBLIC, Grants, Scope, ScopeGrants, closed
 from maas_api.models.encoding import model_info, openai
+from maas_api.models.forms import Body
 from maas_api.models.model import LocalModel, ModelEntry, Omission, Problem
 from maas_api.models.pages import page
 
@@ -61,30 +61,27 @@ def _id(row: Row) -> str:
 class View:
     """What callers of one scope see: rows in order."""
 
-    __slots__ = ("_info", "_pages", "body", "etag", "rows")
+    __slots__ = ("_info", "_pages", "listing", "rows")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.body = b'{"object":"list","data":[' + b",".join([row.fragment for row in rows]) + b"]}"
-        self.etag = strong_etag(self.body)
-        self._pages: dict[str, tuple[bytes, bytes]] = {}
-        self._info: tuple[bytes, bytes] | None = None
+        self.listing = Body(b'{"object":"list","data":[' + b",".join([row.fragment for row in rows]) + b"]}")
+        self._pages: dict[str, Body] = {}
+        self._info: Body | None = None
 
-    def info(self) -> tuple[bytes, bytes]:
-        """All of it in LiteLLM's shape, and its tag, encoded once. Of several rows with one id the first stands."""
+    def info(self) -> Body:
+        """All of it in LiteLLM's shape, encoded once. Of several rows with one id the first stands."""
         if self._info is None:
             entries = (next(same).entry for _, same in groupby(self.rows, key=_id))
-            body = b'{"data":[' + b",".join([model_info(entry) for entry in entries]) + b"]}"
-            self._info = body, strong_etag(body)
+            self._info = Body(b'{"data":[' + b",".join([model_info(entry) for entry in entries]) + b"]}")
         return self._info
 
-    def page(self, query: str) -> tuple[bytes, bytes]:
-        """A page in Anthropic's shape and its tag, encoded once per query. Raises ApiError 400 (see ``page``)."""
+    def page(self, query: str) -> Body:
+        """A page in Anthropic's shape, encoded once per query. Raises ApiError 400 (see ``page``)."""
         found = self._pages.get(query)
         if found is None:
             # A cursor is an id, so here the first of several with one id stands for all.
-            body = page([next(same).entry for _, same in groupby(self.rows, key=_id)], query)
-            found = body, strong_etag(body)
+            found = Body(page([next(same).entry for _, same in groupby(self.rows, key=_id)], query))
             if len(self._pages) >= MAX_PAGES:
                 self._pages.clear()
             self._pages[query] = found
@@ -101,7 +98,7 @@ class View:
 
 
 def _size(view: View) -> int:
-    return _VIEW_BYTES + len(view.body) + _ROW_BYTES * len(view.rows)
+    return _VIEW_BYTES + len(view.listing.plain) * 3 // 2 + _ROW_BYTES * len(view.rows)
 
 
 class Snapshot:
@@ -265,11 +262,6 @@ class Snapshot:
                 break
             yield place
             place += 1
-
-
-def strong_etag(body: bytes) -> bytes:
-    """A strong validator: the same bytes give the same tag in every process."""
-    return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
 EMPTY = Snapshot(0, ())

@@ -20,6 +20,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +85,7 @@ def open_database(
     """The store at ``url``. Sizes are connections of one process, ``max_lifetime`` is seconds."""
     url = normal_url(url)
     if url.startswith("postgresql://"):
-        from maas_api.store.postgres import connect_postgres  # the driver, where it is the store's
+        from maas_api.store.postgres import connect_postgres, still_there  # the driver, where it is the store's
 
         idle = max(1, min(max_idle, max_open))
         engine = sa.create_engine(
@@ -95,8 +96,8 @@ def open_database(
             max_overflow=max_open - idle,
             pool_timeout=POOL_WAIT_SECONDS,
             pool_recycle=max_lifetime,
-            pool_pre_ping=True,
         )
+        event.listen(engine, "checkout", partial(still_there, engine.dialect))
     else:
         engine = _sqlite(Path(url.removeprefix("sqlite:///")))
     return Database(engine, url)

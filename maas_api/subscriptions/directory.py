@@ -65,23 +65,18 @@ class State(NamedTuple):
             return [self.subscriptions[exact]]
         return [self.subscriptions[index] for index in self.by_name.get(name, ())]
 
+    def policies(self, who: Identity) -> tuple[Policy, ...]:
+        """The policies that open models to the caller."""
+        by_group = (self.policies_by_group.get(group.strip(), ()) for group in who.groups)
+        return (*self.policies_by_user.get(who.username, ()), *chain.from_iterable(by_group))
+
     def authorized(self, who: Identity) -> frozenset[ModelKey]:
         """The models that some policy opens to the caller."""
-        found: set[ModelKey] = set()
-        for policy in self.policies_by_user.get(who.username, ()):
-            found |= policy.models
-        for group in who.groups:
-            for policy in self.policies_by_group.get(group.strip(), ()):
-                found |= policy.models
-        return frozenset(found)
+        return frozenset().union(*(policy.models for policy in self.policies(who)))
 
     def authorizes(self, who: Identity, key: ModelKey) -> bool:
         """Whether some policy opens one model to the caller."""
-        policies = chain(
-            self.policies_by_user.get(who.username, ()),
-            *(self.policies_by_group.get(group.strip(), ()) for group in who.groups),
-        )
-        return any(key in policy.models for policy in policies)
+        return any(key in policy.models for policy in self.policies(who))
 
     def visible(self, who: Identity) -> list[tuple[Subscription, tuple[ModelRef, ...]]]:
         """What the caller can use now, in name order: usable subscriptions with the models some policy opens, those

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from maas_api.errors import encode
 from maas_api.identity import headers
+from maas_api.identity.headers import Identity
 from maas_api.keys import format as key_format
 from maas_api.keys.faults import limited_key
 from maas_api.providers import CREDENTIAL_HEADERS
@@ -46,11 +47,22 @@ def reads_only(views: Blueprint) -> None:
                 raise limited_key(limited)
 
 
+def caller() -> Identity:
+    """Who asks. Raises ApiError 401."""
+    return headers.parse(_said(headers.USERNAME), _said(headers.GROUP))
+
+
+def _said(name: str) -> list[str]:
+    """A header's values. WSGI has one of each; to look for several walks through all headers."""
+    value = request.headers.get(name)
+    return [] if value is None else [value]
+
+
 def presented_key() -> str | None:
     """The API key that the caller authenticated with; None for a platform token. Every gateway of ours passes the
     credential on to this service, and an API key counts there before anything else that was sent."""
     for name in CREDENTIAL_HEADERS:
-        for value in request.headers.getlist(name):
+        for value in _said(name):
             scheme, _, token = value.strip().partition(" ")
             credential = (token.strip() if scheme.lower() == "bearer" else "") if name == "authorization" else value
             if credential.strip().startswith(key_format.PREFIX):

@@ -10,12 +10,11 @@ from flask import Blueprint, Response, request
 from marshmallow import EXCLUDE, RAISE
 
 from maas_api.errors import plain
-from maas_api.identity import headers
 from maas_api.identity.headers import Identity
 from maas_api.keys import duration
 from maas_api.keys.faults import policy_is_400
 from maas_api.keys.http import json_types, schemas
-from maas_api.keys.http.answers import json_answer, never_kept, presented_key, reads_only
+from maas_api.keys.http.answers import caller, json_answer, never_kept, presented_key, reads_only
 from maas_api.keys.http.key_json import as_json, minted_json, rotated_json, warnings_json
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.service import KeyService
@@ -44,7 +43,7 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
 
     @views.post("/v1/api-keys")
     def mint() -> Response:
-        who = _caller()
+        who = caller()
         with policy_is_400():
             asked = json_types.load(mint_body, request.get_data())
         made = service.mint(who, asked, by=presented_key())
@@ -53,7 +52,7 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
 
     @views.get("/v1/api-keys/config")
     def config() -> Response:
-        _caller()
+        caller()
         return json_answer(
             {
                 "max_expiration_days": service.life.max_days,
@@ -63,11 +62,11 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
 
     @views.get("/v1/api-keys/<key_id>")
     def get(key_id: str) -> Response:
-        return json_answer(as_json(service.get(_caller(), key_id), service.now()))
+        return json_answer(as_json(service.get(caller(), key_id), service.now()))
 
     @views.delete("/v1/api-keys/<key_id>")
     def revoke(key_id: str) -> Response:
-        who = _caller()
+        who = caller()
         with policy_is_400():
             keep = _keeps_children(request.args.getlist("keepChildren"))
         if keep and presented_key() is not None:
@@ -76,18 +75,18 @@ def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: U
 
     @views.put("/v1/api-keys/<key_id>/budget")
     def set_budget(key_id: str) -> Response:
-        who = _caller()
+        who = caller()
         with policy_is_400():
             asked = json_types.load(budget_body, request.get_data())
         return json_answer(as_json(service.set_budget(who, key_id, asked["budget"]), service.now()))
 
     @views.delete("/v1/api-keys/<key_id>/budget")
     def drop_budget(key_id: str) -> Response:
-        return json_answer(as_json(service.set_budget(_caller(), key_id, None), service.now()))
+        return json_answer(as_json(service.set_budget(caller(), key_id, None), service.now()))
 
     @views.post("/v1/api-keys/<key_id>/rotate")
     def rotate(key_id: str) -> Response:
-        who = _caller()
+        who = caller()
         with policy_is_400():
             asked = json_types.load(rotate_body, request.get_data() or b"{}")
             idempotency_key = _idempotency_key(request.headers.getlist("Idempotency-Key"))
@@ -113,7 +112,3 @@ def _keeps_children(values: list[str]) -> bool:
     if values and values[-1] not in ("true", "false"):
         raise PolicyError(f"keepChildren must be true or false, got {values[-1][:80]!r}")
     return values[-1:] == ["true"]
-
-
-def _caller() -> Identity:
-    return headers.parse(request.headers.getlist(headers.USERNAME), request.headers.getlist(headers.GROUP))

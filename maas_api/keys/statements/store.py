@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -28,6 +28,8 @@ Listener = Callable[[Sequence[str]], None]
 """Takes the ids of keys."""
 Gate = Callable[[sa.Connection], None]
 """Looks, in the transaction that makes a key, whether it may be made; raises where it may not."""
+
+_INSERT: Final = sa.insert(api_keys)  # made once: to make it with its values took a fifth of a mint
 
 
 class KeyStore:
@@ -110,21 +112,22 @@ class KeyStore:
             if gate is not None:
                 gate(connection)
             connection.execute(
-                sa.insert(api_keys).values(
-                    id=record.id,
-                    username=record.username,
-                    name=record.name,
-                    description=record.description or None,
-                    key_hash=key_hash,
-                    status=record.status,
-                    user_groups=list(record.groups),
-                    created_at=record.created_at,
-                    expires_at=record.expires_at,
-                    ephemeral=record.ephemeral,
-                    subscription=record.subscription,
-                    tenant=self.tenant,
-                    labels=limits.marked(record.labels, limits_of(record)) or None,
-                )
+                _INSERT,
+                {
+                    "id": record.id,
+                    "username": record.username,
+                    "name": record.name,
+                    "description": record.description or None,
+                    "key_hash": key_hash,
+                    "status": record.status,
+                    "user_groups": list(record.groups),
+                    "created_at": record.created_at,
+                    "expires_at": record.expires_at,
+                    "ephemeral": record.ephemeral,
+                    "subscription": record.subscription,
+                    "tenant": self.tenant,
+                    "labels": limits.marked(record.labels, limits_of(record)) or None,
+                },
             )
             if record.models is not None:
                 connection.execute(sa.insert(key_models).values(key_id=record.id, models=list(record.models)))

@@ -172,3 +172,59 @@ def test_without_the_kind_nothing_is_restricted_and_before_the_first_state_nothi
     assert refusal.value.status == 503
     directory.absent()
     assert subject.grant(ALICE, "gold", api_key=True) is None
+
+
+def test_whoever_holds_the_same_has_one_grant_and_what_it_opens_is_worked_out_once() -> None:
+    told = visibility(
+        subscription("team", groups=("team-a",), models=BOTH), subscription("bob-s", users=("bob",), models=BOTH)
+    )
+    places = frozenset({"llm/opt", "llm/llama"})
+    alice, carol, bob = (
+        told.grant(Identity(name, ("team-a",)), "", api_key=False) for name in ("alice", "carol", "bob")
+    )
+    assert alice is carol
+    assert alice is not None
+    assert bob is not None
+    assert alice is not bob
+    assert alice.opened(places) is alice.opened(places)
+    assert [place for place, _ in alice.opened(places)] == ["llm/opt"]
+    assert [[item.name for item in by] for _, by in bob.opened(places)] == [["bob-s", "team"]]
+
+
+def test_what_a_grant_opens_follows_the_models_there_are() -> None:
+    grant = visibility(GOLD).grant(ALICE, "gold", api_key=True)
+    assert grant is not None
+    assert grant.opened(frozenset({"llm/other"})) == frozenset()
+    assert {place for place, _ in grant.opened(frozenset({"llm/other", "llm/opt"}))} == {"llm/opt"}
+
+
+def test_a_grant_ends_with_the_state_it_was_given_in() -> None:
+    directory = Directory()
+    directory.update([GOLD], [POLICY])
+    told = Visibility(directory)
+    assert references(told.grant(ALICE, "gold", api_key=True)) == {"llm/opt": ["gold"]}
+    directory.update([GOLD], [])
+    assert references(told.grant(ALICE, "gold", api_key=True)) == {}
+    directory.update([GOLD], [POLICY])
+    assert references(told.grant(ALICE, "gold", api_key=True)) == {"llm/opt": ["gold"]}
+
+
+def test_a_key_and_a_user_who_hold_the_same_are_told_apart() -> None:
+    told = visibility(GOLD)
+    key, user = (told.grant(ALICE, "gold", api_key=by_key) for by_key in (True, False))
+    assert key is not None
+    assert user is not None
+    assert (key.opens_path("/llm/none/"), user.opens_path("/llm/none/")) == (False, True)
+
+
+def test_grants_of_many_different_callers_are_forgotten_again() -> None:
+    people = [f"user-{number}" for number in range(20)]
+    many = [subscription(f"of-{name}", users=(name,), models=[reference("opt")]) for name in people]
+    directory = Directory()
+    models = [{"metadata": {"namespace": "llm", "name": f"m{number}"}, "spec": {}} for number in range(10_000)]
+    directory.update(many, [POLICY], models)
+    told = Visibility(directory)
+    first = told.grant(Identity("user-0", ("team-a",)), "", api_key=False)
+    for name in people:
+        assert told.grant(Identity(name, ("team-a",)), "", api_key=False) is not None
+    assert told.grant(Identity("user-0", ("team-a",)), "", api_key=False) is not first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
@@ -21,6 +22,9 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.events.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.events.append(list(pieces))
 
     def write_eof(self) -> None:
         self.events.append("eof")
@@ -48,6 +52,21 @@ async def _one_write() -> None:
         transport.write(b"body")
     await asyncio.sleep(0)
     assert wire.events == [HEAD + b"body"] * 2
+
+
+def test_a_long_body_is_not_copied_to_be_one_with_its_head() -> None:
+    asyncio.run(_long())
+
+
+async def _long() -> None:
+    wire, transport = joined()
+    body = b"x" * 100_000
+    transport.write(HEAD)
+    transport.write(body)
+    await asyncio.sleep(0)
+    ((head, written),) = wire.events
+    assert head == HEAD
+    assert written is body
 
 
 def test_a_stream_s_head_leaves_with_the_loop_s_next_turn() -> None:

@@ -76,7 +76,7 @@ def test_only_the_named_config_map_is_the_registry(world: World) -> None:
 
 
 def test_nothing_at_all_is_an_empty_list(world: World) -> None:
-    assert world.catalog.build().view(PUBLIC).body == b'{"object":"list","data":[]}'
+    assert world.catalog.build().view(PUBLIC).listing.plain == b'{"object":"list","data":[]}'
 
 
 def test_of_one_id_the_model_in_the_cluster_is_shown_and_the_other_reported(world: World) -> None:
@@ -231,7 +231,7 @@ def test_change_by_change_it_is_what_it_would_be_built_at_once(
             world.catalog.build()
     grown, fresh = world.catalog.build(), world.another().build()
     for scope in (PUBLIC, Scope(groups=frozenset(("ml",))), Scope(models=("x/*", "same"))):
-        assert grown.view(scope).body == fresh.view(scope).body
+        assert grown.view(scope).listing.plain == fresh.view(scope).listing.plain
     assert grown.entries == fresh.entries
     assert (grown.plain, grown.by_prefix, grown.groups) == (fresh.plain, fresh.by_prefix, fresh.groups)
     assert sorted(map(str, grown.problems)) == sorted(map(str, fresh.problems))
@@ -281,9 +281,9 @@ def test_the_same_content_has_the_same_tag_in_every_process(world: World) -> Non
         other.services.upsert(obj)
         other.catalog.build()
     second = other.catalog.build().view(PUBLIC)
-    assert (second.etag, second.body) == (first.etag, first.body)
+    assert (second.listing.etag, second.listing.plain) == (first.listing.etag, first.listing.plain)
     other.services.delete(("llm", "s7"))
-    assert other.catalog.build().view(PUBLIC).etag != first.etag
+    assert other.catalog.build().view(PUBLIC).listing.etag != first.listing.etag
 
 
 def test_an_unchanged_world_publishes_nothing(world: World) -> None:
