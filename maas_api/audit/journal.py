@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
+from psycopg.types.json import Json
 
 from maas_api.audit import record
 from maas_api.audit.origin import ORIGIN, Origin
@@ -36,17 +37,27 @@ _KEYS_SQLITE: Final = sa.text(
     "INSERT INTO maas_audit_keys (audit_id, key_id, at) SELECT CAST(:id AS text), value, :at FROM json_each(:ids)"
 ).bindparams(sa.bindparam("at", type_=Moment))
 
-_WHOLE_POSTGRES: Final = sa.text(
-    f"""
-    WITH record AS (
-        INSERT INTO maas_audit ({", ".join(column.name for column in audit.c)})
-        VALUES ({", ".join(f":{column.name}" for column in audit.c)})
-    )
-    INSERT INTO maas_audit_keys (audit_id, key_id, at)
-    SELECT CAST(:id AS text), key_id, CAST(:at AS timestamptz) FROM unnest(CAST(:key_ids AS text[])) AS key_id
-    """  # noqa: S608 -- names of our own columns
-).bindparams(sa.bindparam("details", type_=audit.c.details.type))
-"""A record and the keys it is of, in one round trip."""
+_PREFIX: Final = "audit_"  # of a record's parameters beside those of the change
+
+
+def beside(change: str) -> str:
+    """A statement for psycopg that makes a change and records it: ``change`` with its own parameters, none of which
+    begins with ``audit_``. By itself it is a transaction, in one round trip."""
+    columns = [column.name for column in audit.c]
+    return f"""
+        WITH record AS (
+            INSERT INTO maas_audit ({", ".join(columns)})
+            VALUES ({", ".join(f"%({_PREFIX}{name})s" for name in columns)})
+        ), named AS (
+            INSERT INTO maas_audit_keys (audit_id, key_id, at)
+            SELECT CAST(%(audit_id)s AS text), key_id, CAST(%(audit_at)s AS timestamptz)
+            FROM unnest(CAST(%(audit_key_ids)s AS text[])) AS key_id
+        )
+        {change}
+        """  # noqa: S608 -- names of our own columns
+
+
+_RECORD_POSTGRES: Final = beside("SELECT 1")
 
 
 class Stream(Protocol):
@@ -91,18 +102,44 @@ class Journal:
         origin = self._from()
         via_key = self._key_of(connection, origin.key) if origin.key else ""
         entry = self._entry(draft, key_ids, outcome, via_key)
-        values = entry._asdict() | {"details": dict(entry.details), "key_ids": list(entry.key_ids)}
         if connection.dialect.name == "postgresql":
             if months.month_of(entry.at) not in self._months:
                 for table in (NAME, KEYS):
                     months.ensure(connection, table, entry.at, fill=_FILL)
-            connection.execute(_WHOLE_POSTGRES, values)
+            connection.exec_driver_sql(_RECORD_POSTGRES, _parameters(entry))
             return entry
+        values = entry._asdict() | {"details": dict(entry.details)}
         ids = values.pop("key_ids")
         connection.execute(_RECORD, values)
         if ids:
             connection.execute(_KEYS_SQLITE, {"id": entry.id, "at": entry.at, "ids": json.dumps(ids)})
         return entry
+
+    def at_once(
+        self,
+        database: Database,
+        change: str,
+        values: Mapping[str, Any],
+        draft: Draft,
+        key_ids: Sequence[str],
+    ) -> bool:
+        """Make a change that :func:`beside` made a statement of, with its record, and tell of it. ``values`` are
+        psycopg's: SQLAlchemy's way from values to a statement took longer than the statement.
+
+        False, and nothing is done, where something else has to be asked or made in the same transaction: whose key the
+        caller showed, or a month's first partition.
+        """
+        entry = self._entry(draft, key_ids, record.DONE, "")
+        if self._from().key or months.month_of(entry.at) not in self._months:
+            return False
+        try:
+            with database.at_once() as connection:
+                connection.exec_driver_sql(change, {**values, **_parameters(entry)})
+        except sa.exc.SQLAlchemyError:
+            self.failed(draft)
+            raise
+        self.told(entry)
+        return True
 
     def told(self, entry: Entry) -> None:
         """Say what has been committed."""
@@ -167,3 +204,9 @@ class Journal:
             **{_FIELDS.get(name, name): value for name, value in entry.details.items()},
         }
         _log.info("AUDIT %s", entry.action, extra=fields)
+
+
+def _parameters(entry: Entry) -> dict[str, Any]:
+    """What :func:`beside` wants of a record."""
+    values = entry._asdict() | {"details": Json(dict(entry.details)), "key_ids": list(entry.key_ids)}
+    return {_PREFIX + name: value for name, value in values.items()}

@@ -152,7 +152,8 @@ class KeyService:
 
         with store_fault_is("Failed to create API key"), counted_if_refused(), refused_beyond(self._caps):
             try:
-                self._store.insert(record, secret.hash, _mint(who, record), gate=still_may)
+                gate = still_may if any(self._caps) or by is not None else None
+                self._store.insert(record, secret.hash, _mint(who, record), gate=gate)
             except sa.exc.SQLAlchemyError:
                 metrics.mints.labels("failure").inc()
                 raise

@@ -61,7 +61,7 @@ def _look_at_process() -> None:
     metrics.process_start.set(_STARTED)
     try:
         metrics.process_memory.set(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
-        metrics.process_fds.set(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        metrics.process_fds.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- twice a second, of ten thousand
     except OSError:
         return  # not Linux: these two stay at zero
 

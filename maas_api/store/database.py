@@ -52,6 +52,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def at_once(self) -> Iterator[sa.Connection]:
+        """PostgreSQL: a connection on which each statement is a transaction by itself, committed when it is done."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction, committed on success. On SQLite it holds the write lock from its beginning."""
         with self.engine.begin() as connection:
