@@ -59,8 +59,8 @@ def _wrk(url: str, lua: str, seconds: float, connections: int) -> Load:
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Load(
         float(_found(r"Requests/sec:\s+([\d.]+)", text)),
-        _seconds(_found(r"50%\s+(\S+)", text)),
-        _seconds(_found(r"99%\s+(\S+)", text)),
+        _seconds(_found(r"(?m)^\s+50%\s+(\S+)", text)),  # not the end of another percentage, such as 98.50%
+        _seconds(_found(r"(?m)^\s+99%\s+(\S+)", text)),
         int(failed[1]) if failed else 0,
         int(_found(r"(\d+) requests in", text)),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
@@ -99,10 +100,10 @@ class KeyReader:
         self._on_expired = on_expired
         self._now = now
         self._statement = lookup_statement(database.postgres)
-        # Working out the statement's place in SQLAlchemy's cache took twice as long as running it, so that is done
-        # once. psycopg gives the columns in the types wanted; SQLite's text needs SQLAlchemy's.
+        # psycopg gives the columns in the types wanted; SQLite's text needs SQLAlchemy's.
         self._sql = str(self._statement.compile(database.engine)) if database.postgres else ""
         self._connection: sa.Connection | None = None
+        self._cursor: Any = None  # psycopg's, kept with the connection
         self._said: set[str] = set()
 
     def fetch(self, hashes: Sequence[str]) -> Verdicts:
@@ -132,7 +133,7 @@ class KeyReader:
 
     def close(self) -> None:
         """Drop the connection."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             connection.invalidate()
             connection.close()
@@ -158,16 +159,30 @@ class KeyReader:
         self.close()
         return StoreDownError(type(fault).__name__)
 
-    def _rows(self, hashes: Sequence[str]) -> Sequence[sa.Row[Any]]:
+    def _rows(self, hashes: Sequence[str]) -> Sequence[Sequence[Any]]:
         if self._connection is None:
             self._connection = self._database.reader()
-        try:
-            parameters = {"tenant": self._tenant, "hashes": list(hashes)}
             if self._sql:
-                return self._connection.exec_driver_sql(self._sql, parameters).all()
+                self._cursor = self._connection.connection.cursor()
+        parameters = {"tenant": self._tenant, "hashes": list(hashes)}
+        if self._cursor is not None:
+            return self._fetched(self._cursor, parameters)
+        try:
             return self._connection.execute(self._statement, parameters).all()
         finally:
             self._connection.rollback()
+
+    def _fetched(self, cursor: Any, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """The rows by psycopg alone: to make SQLAlchemy's result of them took twice as long as all the rest. The
+        connection commits each statement by itself. Raises what SQLAlchemy would."""
+        try:
+            cursor.execute(self._sql, parameters)
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+        except psycopg.Error as fault:
+            raise sa.exc.DBAPIError.instance(
+                self._sql, None, fault, psycopg.Error, hide_parameters=True, dialect=self._database.engine.dialect
+            ) from fault
+        return rows
 
     def _judge(self, row: Sequence[Any], now: datetime) -> Verdict:
         # By place, in the order of the statement's columns: by name each costs as much as all of them.
