@@ -5,6 +5,7 @@ Parse, hash, cache; only what the cache does not know goes to the store. Nothing
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -27,6 +28,9 @@ UNAVAILABLE: Final = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 _VALID, _INVALID, _ERROR = (metrics.validations.labels(result) for result in ("valid", "invalid", "error"))
 
 _HIT, _GRACE, _MALFORMED = (metrics.cache_outcomes.labels(outcome) for outcome in ("hit", "grace", "malformed"))
+
+_ALONE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([ !#-\[\]-~]*)"[ \t\r\n]*\}[ \t\r\n]*')
+"""What nearly every body is, a key and nothing else: JSON without an escape, that needs no parser to be read."""
 
 _KEY_REQUIRED: Final = Reply(400, (JSON,), b'{"error":"key is required"}')
 
@@ -214,6 +218,9 @@ class Validation:
 
 def key_in(raw: bytes) -> str:
     """The ``key`` of the callback's body, or ``""`` where there is none."""
+    alone = _ALONE.fullmatch(raw)
+    if alone is not None:
+        return alone[1].decode("ascii")
     try:
         key = body.decode(raw).folded(("key",)).get("key")
     except body.BodyError:
