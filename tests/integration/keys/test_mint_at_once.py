@@ -19,6 +19,7 @@ from maas_api.keys.record import KeyRecord
 from maas_api.keys.statements.store import KeyStore
 from maas_api.store.database import Database, open_database
 from tests.support.postgres import PostgresServer
+from tests.support.wait import until
 
 TENANT = "models-as-a-service"
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -132,12 +133,10 @@ def test_connections_that_the_server_ended_while_they_were_idle_cost_nobody_an_a
     store: KeyStore, url: str
 ) -> None:
     mint(store, "before")
+    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
     with psycopg.connect(url, autocommit=True) as connection:
-        ended = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname ="
-            " current_database()"
-        ).fetchall()
-    assert ended
+        assert connection.execute(f"SELECT pg_terminate_backend(pid) {others}".encode()).fetchall()
+        until(lambda: not connection.execute(f"SELECT 1 {others}".encode()).fetchall(), what="they have ended")
     mint(store, "after")
     assert store.get("after") is not None
 

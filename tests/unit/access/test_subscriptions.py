@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from maas_api.access import subscriptions
 from maas_api.access.caller import UNLIMITED, Limited
 from maas_api.access.subscriptions import Grant, Visibility
 from maas_api.errors import ApiError
@@ -217,12 +218,12 @@ def test_a_key_and_a_user_who_hold_the_same_are_told_apart() -> None:
     assert (key.opens_path("/llm/none/"), user.opens_path("/llm/none/")) == (False, True)
 
 
-def test_grants_of_many_different_callers_are_forgotten_again() -> None:
+def test_grants_of_many_different_callers_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "_OPENED_KEPT", 10)
     people = [f"user-{number}" for number in range(20)]
     many = [subscription(f"of-{name}", users=(name,), models=[reference("opt")]) for name in people]
     directory = Directory()
-    models = [{"metadata": {"namespace": "llm", "name": f"m{number}"}, "spec": {}} for number in range(10_000)]
-    directory.update(many, [POLICY], models)
+    directory.update(many, [POLICY])
     told = Visibility(directory)
     first = told.grant(Identity("user-0", ("team-a",)), "", api_key=False)
     for name in people:
