@@ -25,7 +25,7 @@ APART_WAITING = 9_000
 """Up to here lines are taken that the thread makes: they inform, and leave room for those that say what was done."""
 PIECE_BYTES: Final = 4096
 """What a pipe takes as a whole, or not at all (PIPE_BUF of Linux)."""
-_PAUSE_SECONDS: Final = 0.005  # between two looks: a busy service's lines gather, a single one waits for nothing
+_PAUSE_SECONDS: Final = 0.02  # between two looks: a busy service's lines gather, a single one waits for nothing
 _LAST_WORDS_SECONDS = 1.0
 
 Line = str | tuple[Callable[[Any], str], Any]
