@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
-from psycopg.types.json import Json
 
 from maas_api.audit import record
 from maas_api.audit.origin import ORIGIN, Origin
@@ -208,5 +207,7 @@ class Journal:
 
 def _parameters(entry: Entry) -> dict[str, Any]:
     """What :func:`beside` wants of a record."""
+    from psycopg.types.json import Json  # the driver, where it is the store's
+
     values = entry._asdict() | {"details": Json(dict(entry.details)), "key_ids": list(entry.key_ids)}
     return {_PREFIX + name: value for name, value in values.items()}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
@@ -175,6 +174,8 @@ class KeyReader:
     def _fetched(self, cursor: Any, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         """The rows by psycopg alone: to make SQLAlchemy's result of them took twice as long as all the rest. The
         connection commits each statement by itself. Raises what SQLAlchemy would."""
+        import psycopg  # the driver, where it is the store's
+
         try:
             cursor.execute(self._sql, parameters)
             rows: Sequence[Sequence[Any]] = cursor.fetchall()

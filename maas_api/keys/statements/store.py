@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from psycopg.types.json import Jsonb
 
 from maas_api.audit.journal import Journal, beside
 from maas_api.audit.record import Draft
@@ -131,6 +130,8 @@ class KeyStore:
         }
         more = gate is not None or record.models is not None or record.budgets or record.parent
         if self.database.postgres and draft is not None and not more:
+            from psycopg.types.json import Jsonb  # the driver, where it is the store's
+
             values = {**row, "labels": row["labels"] and Jsonb(row["labels"])}
             if self.journal.at_once(self.database, _INSERT_RECORDED, values, draft, [record.id]):
                 return
