@@ -115,7 +115,8 @@ class PostgresServer:
     def resume(self) -> None:
         """Go on after :meth:`pause`."""
         for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGCONT)
 
     def cpu_seconds(self) -> float:
         """CPU that the server's processes have used, those included that have ended."""
