@@ -54,6 +54,19 @@ def _gateway_service() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"ports": ports}}
 
 
+def write_config(url: str, file: Path) -> None:
+    """A kubeconfig that leads to the API at ``url``, without credentials."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "clusters": [{"name": "bench", "cluster": {"server": url}}],
+        "users": [{"name": "bench", "user": {}}],
+    }
+    file.write_text(yaml.safe_dump(document))
+
+
 class Cluster:
     """The other end of the process's pipe."""
 
@@ -63,15 +76,7 @@ class Cluster:
 
     def write_config(self, file: Path) -> None:
         """A kubeconfig that leads here, without credentials."""
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "bench",
-            "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
-            "clusters": [{"name": "bench", "cluster": {"server": self.url}}],
-            "users": [{"name": "bench", "user": {}}],
-        }
-        file.write_text(yaml.safe_dump(document))
+        write_config(self.url, file)
 
     def change(self, number: int, note: str) -> float:
         """Change one model now; returns when (time.monotonic, one clock for every process)."""

@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
+from bench.cluster import write_config
 from bench.machine import cpu, free_port
-from bench.models import kubeconfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,7 +53,7 @@ def command(port: int, folder: Path, *, cluster: str = "", database: str = "", w
     found += ["--database-url", database] if database else ["--sqlite-path", str(folder / "keys.db")]
     if cluster:
         config = folder / "kubeconfig"
-        config.write_text(yaml.safe_dump(kubeconfig(cluster)))
+        write_config(cluster, config)
         return [*found, "--kubeconfig", str(config)]
     (folder / "manifests").mkdir(exist_ok=True)
     return [*found, "--kubernetes", "off", "--manifests", str(folder / "manifests")]

@@ -16,13 +16,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from bench import load, peer, services, stores
 from bench.cluster import cluster
 from bench.load import Load
 from bench.machine import table
-from bench.models import CALLER, ask, kubeconfig
+from bench.models import CALLER, ask
 from bench.services import Running
 
 OURS, CEILING, BEFORE, PEER = "ours", "nothing", "before", "peer"
@@ -110,7 +108,7 @@ def run(*, quick: bool, before: Path | None = None, other: Path | None = None) -
         asked.one.write_text(asked.many.read_text().splitlines()[0] + "\n")
         with cluster(MODELS, store) as kube:
             config = folder / "kubeconfig"
-            config.write_text(yaml.safe_dump(kubeconfig(kube.url)))
+            kube.write_config(config)
             found: dict[str, dict[str, list[Cost]]] = {}
             for settings in dict.fromkeys(row.settings for row in ROWS):
                 rows = [row for row in ROWS if row.settings == settings]
