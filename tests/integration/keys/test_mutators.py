@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 import maas_api
 from maas_api import migrations
+from maas_api.audit.record import Draft
 from maas_api.keys import format as key_format
-from maas_api.keys.statements import bulk
+from maas_api.keys.statements import bulk, moving
 from maas_api.keys.statements.store import KeyStore
 from maas_api.store.tables import api_keys
 from maas_api.validation.ledger import KeyLedger
@@ -72,6 +74,17 @@ def store_expiry(worker: Replica, key_id: str) -> None:
     KeyLedger(store_of(worker)).record_expired({key_id})
 
 
+def bring_its_end(worker: Replica, key_id: str) -> None:
+    """Import a file that has the key as revoked."""
+    store = store_of(worker)
+    ended = [
+        replace(one, record=replace(one.record, status="revoked"))
+        for one in moving.everything(store)
+        if one.record.id == key_id
+    ]
+    assert len(moving.take_in(store, ended, Draft("import", "operator"), partly=False).ended) == 1
+
+
 MUTATORS: list[Callable[[Replica, str], None]] = [
     revoke,
     bulk_revoke,
@@ -80,6 +93,7 @@ MUTATORS: list[Callable[[Replica, str], None]] = [
     repeat_rotation,
     sweep,
     store_expiry,
+    bring_its_end,
 ]
 
 
@@ -107,7 +121,7 @@ def test_nothing_else_writes_to_keys() -> None:
         if any(word in path.read_text() for word in ("sa.update(api_keys)", "sa.delete(api_keys)", "UPDATE api_keys"))
     }
     # The last adds marks to labels, which the triggers announce.
-    assert writers == {"bulk.py", "ledger.py", "lineage.py", "rotation.py", "store.py", "marking.py"}
+    assert writers == {"bulk.py", "ledger.py", "lineage.py", "rotation.py", "store.py", "moving.py", "marking.py"}
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
