@@ -147,10 +147,10 @@ class Doorstep(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._room = room_of(self._loop)
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of asyncio's classes
-        self._connections.add(self)
         limit = self._limits.connections
-        if len(self._connections) > limit:
-            make_room(self._connections, self._room, limit)
+        if len(self._connections) >= limit:
+            make_room(self._connections, self._room, limit - 1)  # before it is one of them: others give way to it
+        self._connections.add(self)
         count = len(self._connections)
         metrics.connections.set(count)
         self._since = self._loop.time()

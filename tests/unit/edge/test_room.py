@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from maas_api.edge.limits import Limits
-from maas_api.edge.room import Doorstep, Room, Turns, Unspoken, room_of
+from maas_api.edge.room import Doorstep, Loss, Room, Standing, Turns, Unspoken, room_of
 from tests.support.clockwork import Clockwork
 
 
@@ -78,6 +78,7 @@ class Reader(asyncio.Protocol):
 
     def __init__(self, connections: set[object]) -> None:
         Reader.made += 1
+        self._since = Reader.made
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,6 +90,12 @@ class Reader(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+
+    def standing(self) -> Standing | None:
+        return Standing(Loss.IDLE, self._since)
+
+    def give_way(self) -> None:
+        self._transport.close()
 
     def shutdown(self) -> None:
         self._transport.close()
@@ -134,6 +141,31 @@ def test_a_connection_costs_what_a_request_needs_once_it_speaks_and_not_before()
 
     uvloop.run(conversations())
     assert connections == set()
+
+
+def test_where_all_have_spoken_and_idle_they_give_way_to_a_new_one() -> None:
+    limits = Limits(1000, header_seconds=2, request_seconds=5, write_seconds=3, idle_seconds=60, connections=3)
+    connections: set[object] = set()
+
+    async def conversations() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Doorstep(lambda: Reader(connections), connections, limits), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+        talks = []
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"hello")
+            assert await answered(reader) == b"HELLO", "a new one is let in"
+            talks.append((reader, writer))
+        assert len(connections) == 3
+        assert [await answered(reader) for reader, _ in talks[:2]] == [b"", b""]
+        for _, writer in talks:
+            writer.close()
+        server.close()
+
+    uvloop.run(conversations())
 
 
 def test_a_connection_that_never_speaks_is_ended() -> None:
