@@ -25,8 +25,12 @@ WAITING_AT_MOST = 8
 """Requests of one connection behind the one being answered. What a client sends beyond them is not read, and the
 connection ends behind the last one's answer: a client that pipelines must be ready for that (RFC 9112, 9.3.2)."""
 
+SEARCHED = 128
+"""Connections among which those are searched for that give way: to look at ten thousand takes as long as a hundred
+validations."""
+
 GIVING_WAY = 16
-"""A sixteenth of the connections at a time gives way when there are too many: a flood pays for each search once."""
+"""A sixteenth of those at a time gives way when there are too many: a flood pays for each search once."""
 
 
 class Limits(NamedTuple):

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from maas_api.edge.limits import GIVING_WAY, PARTING_SECONDS, Limits
+from maas_api.edge.limits import GIVING_WAY, PARTING_SECONDS, SEARCHED, Limits
 from maas_api.observability import metrics
 
 
@@ -112,9 +112,11 @@ class Room(Generic[C]):
 
 
 def make_room(held: set[C], room: Room[C], limit: int) -> None:
-    """Close connections that would lose the least. Where they must be searched for, a few at once."""
+    """Close connections that would lose the least. Where they must be searched for, a few at once, and among so many
+    as can be looked at while others wait: among all only where none of these may be closed."""
     over = len(held) - limit
-    for one in room.unspoken.first(over) or giving_way(held, over + limit // GIVING_WAY):
+    count = over + min(limit, SEARCHED) // GIVING_WAY
+    for one in room.unspoken.first(over) or giving_way(list(islice(held, SEARCHED)), count) or giving_way(held, count):
         metrics.refusals.labels("given_way").inc()
         held.discard(one)
         room.unspoken.spoke(one)
