@@ -7,20 +7,19 @@ server that it offers is the one it came from.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from importlib import resources
 from typing import Any, Final
 
 import yaml
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, redirect
 
-from maas_api.page import defence
+from maas_api.page import assets, defence
+from maas_api.page.assets import Asset
 
 ROOT: Final = "/docs/"
-_VIEWER: Final = {"swagger-ui-bundle.js": "text/javascript; charset=utf-8", "swagger-ui.css": "text/css; charset=utf-8"}
-_OURS: Final = {"reference.js": "text/javascript; charset=utf-8"}
-_KEPT: Final = "public, max-age=31536000, immutable"
+_VIEWER: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
+_OURS: Final = ("reference.js",)
 _FRAME: Final = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>MaaS API</title>\n'
@@ -41,7 +40,7 @@ def blueprint() -> Blueprint:
     @views.get(ROOT)
     def index() -> Response:
         names = {"css": "swagger-ui.css", "bundle": "swagger-ui-bundle.js", "start": "reference.js"}
-        places = {field: f"{name}?v={_files()[name][2]}" for field, name in names.items()}
+        places = {field: assets.link(_files(), name) for field, name in names.items()}
         return Response(_FRAME.format(**places), content_type="text/html; charset=utf-8")
 
     @views.get(f"{ROOT}openapi.json")
@@ -50,13 +49,7 @@ def blueprint() -> Blueprint:
 
     @views.get(f"{ROOT}<name>")
     def file(name: str) -> Response:
-        found = _files().get(name)
-        if found is None:
-            return Response("", 404)
-        content, kind, version = found
-        made = Response(content, content_type=kind)
-        made.headers["Cache-Control"] = _KEPT if request.args.get("v") == version else "no-cache"
-        return made
+        return assets.answer(_files(), name)
 
     return views
 
@@ -70,14 +63,9 @@ def _description() -> bytes:
 
 
 @functools.cache
-def _files() -> dict[str, tuple[bytes, str, str]]:
-    """Name -> content, type, version."""
-    places = ((resources.files("flask_swagger_ui") / "dist", _VIEWER), (resources.files(__package__) / "static", _OURS))
-    return {
-        name: (content := (folder / name).read_bytes(), kind, hashlib.sha256(content).hexdigest()[:12])
-        for folder, kinds in places
-        for name, kind in kinds.items()
-    }
+def _files() -> dict[str, Asset]:
+    viewer, ours = resources.files("flask_swagger_ui") / "dist", resources.files(__package__) / "static"
+    return assets.read([*(viewer / name for name in _VIEWER), *(ours / name for name in _OURS)])
 
 
 def _guarded(response: Response) -> Response:

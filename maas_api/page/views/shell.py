@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -14,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from maas_api.errors import ApiError, plain
 from maas_api.identity.admin import AdminCheck
-from maas_api.page import charts, defence, words
+from maas_api.page import assets, charts, defence, words
 from maas_api.page.forms import Form
 from maas_api.page.visitors import Door, Visitor, is_admin
 
@@ -22,10 +21,8 @@ _log = logging.getLogger(__name__)
 
 ROOT: Final = "/ui/"
 TOKEN_FIELD: Final = "form_token"  # noqa: S105 -- the name of a field
-_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _OPEN: Final = frozenset({"page.asset", "page.sign_in", "page.sign_in_form"})
 """What is answered to whoever asks."""
-_KEPT: Final = "public, max-age=31536000, immutable"
 _PACKAGE: Final = "maas_api.page"
 
 
@@ -37,7 +34,7 @@ class Shell:
         self.views = Blueprint("page", __name__)
         self._admins = admins
         self._now = now
-        self._assets = _assets()
+        self._assets = assets.read(resources.files(_PACKAGE).joinpath("static").iterdir())
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader(_PACKAGE),
             autoescape=True,  # of every name of a template
@@ -144,16 +141,10 @@ class Shell:
         return self.render("problem.html", 404, problem="There is no such page.")
 
     def _address(self, name: str) -> str:
-        return f"{_up(request.path)}assets/{name}?v={self._assets[name][2]}"
+        return f"{_up(request.path)}assets/{assets.link(self._assets, name)}"
 
     def _asset(self, name: str) -> Response:
-        found = self._assets.get(name)
-        if found is None:
-            return Response("", 404)
-        content, kind, version = found
-        made = Response(content, content_type=kind)
-        made.headers["Cache-Control"] = _KEPT if request.args.get("v") == version else "no-cache"
-        return made
+        return assets.answer(self._assets, name)
 
 
 _OVER: Final = "The session is over. Nothing was changed; sign in again."
@@ -179,13 +170,3 @@ def _guarded(response: Response) -> Response:
 def _up(path: str) -> str:
     """From an address to the page's root: the links are relative, whatever prefix the gateway has."""
     return "../" * path.removeprefix(ROOT).count("/") if path.startswith(ROOT) else "ui/"
-
-
-def _assets() -> dict[str, tuple[bytes, str, str]]:
-    """Name -> content, type, version."""
-    found = {}
-    for file in resources.files(_PACKAGE).joinpath("static").iterdir():
-        content = file.read_bytes()
-        suffix = file.name[file.name.rindex(".") :]
-        found[file.name] = (content, _TYPES[suffix], hashlib.sha256(content).hexdigest()[:12])
-    return found
