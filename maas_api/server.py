@@ -15,6 +15,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ from maas_api.observability.listener import BindError, MetricsListener, bind
 from maas_api.observability.outlet import Outlet
 from maas_api.observability.redaction import remember_secrets
 from maas_api.store.assembly import database_url
-from maas_api.worker import Worker
+from maas_api.worker import ENDINGS, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ def options(settings: Settings, shared: Shared) -> dict[str, Any]:
         "preload_app": False,
         "accesslog": None,
         "logger_class": _Logs,
+        "pre_fork": lambda _arbiter, _worker: signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS),
         "child_exit": lambda _arbiter, worker: shared.numbers.retire(worker.pid),
     }
     if shared.certificate is not None:
@@ -159,6 +161,7 @@ def serve(settings: Settings, greeting: str = "") -> None:
     _open_as_many_files_as_allowed()
     with _shared(settings, greeting) as shared:
         migrations.upgrade(settings.database_url)
+        os.register_at_fork(after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS))
         Server(settings, shared).run()
 
 

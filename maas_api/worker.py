@@ -34,6 +34,10 @@ _BOOT_ERROR = 3
 
 _SERVED = "served"
 
+ENDINGS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""The signals that end a worker. The master blocks them while it forks: until a worker has handlers of its own, those
+of the master would take the signal and do nothing."""
+
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
     """uvicorn under gunicorn with the C parser and uvloop, no Server header, and the lifespan protocol required.
@@ -67,8 +71,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
         """Until it serves, a worker that is told to stop has nothing to stop in order. It ends as if it had: dying by
         the signal would have the master warn of it."""
         super().init_signals()
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        for number in ENDINGS:
             signal.signal(number, lambda *_: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
     async def _serve(self) -> None:
         entry: Entry = self.wsgi
@@ -80,7 +85,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
             self.config.ssl_context_factory = lambda _config, _default: certificate.context
             certificate.start()
         server = DrainingServer(self.config, entry, self._settings, self.ppid)
-        self._install_sigquit_handler()
+        # How the master passes SIGINT on. uvicorn_worker's own handler sets a flag that nobody reads.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
         server.on_started = self._serves
         try:
             # gunicorn wraps its sockets: uvloop would close the wrapper after the descriptor, and say that it failed.
@@ -150,7 +156,7 @@ class DrainingServer(Server):
         self.on_started: Callable[[], None] = lambda: None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM starts the draining; a second one, or SIGINT, ends it."""
+        """SIGTERM starts the draining; a second one, SIGINT or SIGQUIT ends it."""
         self._entry.drain()
         if sig == signal.SIGTERM and self._drain_seconds and self._exit_at is None:
             self._exit_at = time.monotonic() + self._drain_seconds

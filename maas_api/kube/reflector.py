@@ -178,9 +178,10 @@ class Reflector:
         self._contact = self._clock()
 
     def _live(self) -> None:
-        if self._state in ("stale", "refused"):
-            log.info("watch on %s is back", self._label, extra={"kind": self._label})
+        away = self._state in ("stale", "refused")
         self._state, self._detail = "live", ""
+        if away:
+            log.info("watch on %s is back", self._label, extra={"kind": self._label})
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         answer = self._client.get(path, query, holder=self._hold)

@@ -170,10 +170,11 @@ def _alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_ctrl_c_ends_it_without_a_warning(tmp_path: Path) -> None:
-    """The terminal sends SIGINT to the master and the workers alike."""
+@pytest.mark.parametrize("to_all", [True, False], ids=["as a terminal does it", "to the master alone"])
+def test_an_interrupt_ends_it_without_a_warning(tmp_path: Path, to_all: bool) -> None:
+    """The terminal sends SIGINT to the master and the workers alike, ``kill`` to one of them."""
     with running(tmp_path, "--workers", "2") as service:
-        os.killpg(service.process.pid, signal.SIGINT)
+        (os.killpg if to_all else os.kill)(service.process.pid, signal.SIGINT)
         assert service.process.wait(20) == 0
         lines = [json.loads(line) for line in service.log().splitlines()]
     assert [line for line in lines if line["level"] != "info" or "rror" in line["message"]] == []
