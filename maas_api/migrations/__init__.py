@@ -22,7 +22,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from maas_api.migrations import announcing, marking
+from maas_api.migrations import announcing, marking, settled
 from maas_api.store.database import Database, open_database
 
 VERSION_TABLE = "maas_schema_version"
@@ -31,7 +31,8 @@ GO_VERSION = 6
 NEWEST = "0010"
 """Our newest revision. Where the database says it has that one, Alembic (a third of a second of imports) is left be."""
 
-_LOCK = 0x6D616173_6B657973  # "maaskeys"
+LOCK = 0x6D616173_6B657973  # "maaskeys"
+"""PostgreSQL's advisory lock of whoever migrates."""
 _LOCK_POLL_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ def upgrade(url: str) -> None:
     """Bring the database at ``url`` to the newest schema. Raises MigrationError."""
     database = open_database(url, statement_seconds=None)
     try:
+        if database.postgres and settled.settled(database, NEWEST, GO_VERSION):
+            return
         with database.engine.connect() as connection, _alone(connection):
             _check(connection)
             if _current(connection) != {NEWEST}:
@@ -136,7 +139,7 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         yield
         return
     while True:
-        got = connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar()
+        got = connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}).scalar()
         connection.rollback()
         if got:
             break
@@ -145,7 +148,7 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         connection.rollback()
-        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
         connection.commit()
 
 

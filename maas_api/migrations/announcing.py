@@ -9,6 +9,7 @@ twice.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 
@@ -51,10 +52,11 @@ _TRIGGERS = {
     "maas_announce_key": "AFTER UPDATE OR DELETE ON api_keys FOR EACH ROW",
     "maas_announce_truncation": "AFTER TRUNCATE ON api_keys FOR EACH STATEMENT",
 }
-_FOUND = sa.text(
-    "SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+FOUND = (
+    "SELECT json_object_agg(t.tgname, p.prosrc) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
     " WHERE t.tgrelid = to_regclass('api_keys') AND NOT t.tgisinternal"
 )
+"""Finds the triggers on the table and what each runs, as an object; null where there is none."""
 
 _NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
 _NOTE = f"BEGIN INSERT INTO maas_key_changes (key_id, changed_at) VALUES (OLD.id, {_NOW}); END"  # noqa: S608 -- all ours
@@ -91,11 +93,16 @@ def ensure(database: Database) -> None:
         return
 
 
+def complete(found: Mapping[str, str]) -> bool:
+    """Whether what :data:`FOUND` finds is all there should be."""
+    return all(found.get(name) == _BODY for name in _TRIGGERS)
+
+
 def _make(connection: sa.Connection) -> None:
-    found = {str(row.tgname): str(row.prosrc) for row in connection.execute(_FOUND)}
-    missing = _TRIGGERS.keys() - found.keys()
-    if not missing and all(found[name] == _BODY for name in _TRIGGERS):
+    found: Mapping[str, str] = connection.execute(sa.text(FOUND)).scalar() or {}
+    if complete(found):
         return
+    missing = _TRIGGERS.keys() - found.keys()
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
     connection.exec_driver_sql(
         f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $maas${_BODY}$maas$"

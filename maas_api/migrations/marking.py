@@ -12,7 +12,7 @@ from maas_api.store.limits import BUDGET, LABEL, MODELS, PARENT
 
 _AT_ONCE = 1_000
 """Keys of one transaction: their rows are locked until it ends."""
-_TABLES = {MODELS: "maas_key_models", BUDGET: "maas_key_budgets", PARENT: "maas_key_parents"}
+TABLES = {MODELS: "maas_key_models", BUDGET: "maas_key_budgets", PARENT: "maas_key_parents"}
 _MARK = f"labels ->> '{LABEL}'"
 _SET = {
     "postgresql": (
@@ -24,18 +24,25 @@ _SET = {
 
 def ensure(database: Database) -> None:
     """Mark what is not marked; each start looks. Raises sqlalchemy.exc.SQLAlchemyError."""
-    for limit in _TABLES:
+    for limit in TABLES:
         while True:
             with database.writing() as connection:
                 if mark(connection, limit, _AT_ONCE) < _AT_ONCE:
                     break
 
 
+def unmarked(limit: str) -> str:
+    """Selects the ids of keys that have this limit and no mark of it."""
+    return (
+        f"SELECT k.id FROM {TABLES[limit]} l JOIN api_keys k ON k.id = l.key_id"  # noqa: S608 -- all ours
+        f" WHERE ',' || coalesce(k.{_MARK}, '') || ',' NOT LIKE '%,{limit},%'"
+    )
+
+
 def mark(connection: sa.Connection, limit: str, at_once: int) -> int:
     """Mark up to ``at_once`` keys that have this limit. How many there were."""
     statement = (
-        f"UPDATE api_keys SET labels = {_SET[connection.dialect.name]} WHERE id IN ("  # noqa: S608 -- all ours
-        f"SELECT k.id FROM {_TABLES[limit]} l JOIN api_keys k ON k.id = l.key_id"
-        f" WHERE ',' || coalesce(k.{_MARK}, '') || ',' NOT LIKE '%,' || CAST(:limit AS text) || ',%' LIMIT :at_once)"
+        f"UPDATE api_keys SET labels = {_SET[connection.dialect.name]}"  # noqa: S608 -- all ours
+        f" WHERE id IN ({unmarked(limit)} LIMIT :at_once)"
     )
     return connection.execute(sa.text(statement), {"limit": limit, "at_once": at_once}).rowcount

@@ -78,6 +78,39 @@ def test_migrating_twice_changes_nothing(postgres: PostgresServer) -> None:
     assert GoService(url).schema()["version"] == [(6, False)]
 
 
+def test_a_start_with_nothing_to_migrate_waits_for_nobody_who_does(postgres: PostgresServer) -> None:
+    url = postgres.migrated()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (migrations.LOCK,))
+        migrations.upgrade(url)
+
+
+@pytest.mark.parametrize(
+    ("damage", "mended"),
+    [
+        ("DROP TRIGGER maas_announce_key ON api_keys", "SELECT FROM pg_trigger WHERE tgname = 'maas_announce_key'"),
+        (
+            "CREATE OR REPLACE FUNCTION maas_announce_key() RETURNS trigger LANGUAGE plpgsql"
+            " AS 'BEGIN RETURN NULL; END'",
+            "SELECT FROM pg_proc WHERE proname = 'maas_announce_key' AND prosrc LIKE '%pg_notify%'",
+        ),
+        ("DROP INDEX maas_api_keys_by_name", "SELECT FROM pg_class WHERE relname = 'maas_api_keys_by_name'"),
+        (
+            "UPDATE maas_schema_version SET version_num = '0009'; DROP TABLE maas_key_parents",
+            "SELECT FROM pg_class WHERE relname = 'maas_key_parents'",
+        ),
+    ],
+    ids=["trigger", "function", "index", "revision"],
+)
+def test_one_thing_missing_is_seen_among_all_that_is_there(postgres: PostgresServer, damage: str, mended: str) -> None:
+    url = postgres.migrated()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(damage.encode())
+        assert connection.execute(mended.encode()).fetchone() is None
+        migrations.upgrade(url)
+        assert connection.execute(mended.encode()).fetchone() is not None
+
+
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_processes_that_start_at_once_migrate_once(kind: str, postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.empty() if kind == "postgresql" else f"sqlite:///{tmp_path / 'keys.db'}"
