@@ -29,10 +29,10 @@ class Block(tuple[tuple[bytes, bytes], ...]):
         block.encoded = encoded(lines)
         return block
 
-    def plus(self, lines: Sequence[tuple[bytes, bytes]]) -> Block:
-        """These lines and some more; only those are encoded."""
-        block = Block((*self, *lines))
-        block.encoded = self.encoded + encoded(lines)
+    def plus(self, lines: HeaderLines, said: bytes) -> Block:
+        """These lines and more, which are encoded already."""
+        block = Block(self + lines)
+        block.encoded = self.encoded + said
         return block
 
 

@@ -9,7 +9,7 @@ from maas_api import errors
 from maas_api.keys.budget import Budget, money
 from maas_api.usage import record
 from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unpriced
-from maas_api.wire import Block, HeaderLines, Reply
+from maas_api.wire import Block, HeaderLines, Reply, encoded
 
 METERED = "x-maas-metered-"
 """Begins the names of those headers that the gateway keeps as metadata, for its log; no model is sent them."""
@@ -42,56 +42,56 @@ def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
         hold, tokens, cost = decided
-        lines: list[tuple[bytes, bytes]] = [] if hold is None else [_hold(hold)]
+        more, said = _NOTHING if hold is None else _hold(hold)
         if tokens is not None:
-            _left(lines, *tokens)
+            more, said = _with_left(more, said, *tokens)
         if cost is not None:
-            _left(lines, *cost)
-        headers = allowed.headers
-        more = headers.plus(lines) if isinstance(headers, Block) else (*headers, *lines)
-        return Reply(allowed.status, more, allowed.body)
+            more, said = _with_left(more, said, *cost)
+        headers = allowed.headers if isinstance(allowed.headers, Block) else Block.of(allowed.headers)
+        return Reply(allowed.status, headers.plus(more, said), allowed.body)
     if isinstance(decided, Spent):
         return _spent(decided)
     return _unpriced(decided) if isinstance(decided, Unpriced) else _UNKNOWN
 
 
-def _left(lines: list[tuple[bytes, bytes]], budget: Budget, left: int, reset: float | None) -> None:
-    """Add what is left of a budget."""
-    limit, remaining = _whole(budget)
-    lines += (limit, (remaining, f"{money(left)} {budget.currency}".encode() if budget.currency else b"%d" % left))
-    if reset is not None:
-        lines.append(_again(budget.currency, math.ceil(reset)))
+def _with_left(
+    lines: HeaderLines, said: bytes, budget: Budget, left: int, reset: float | None
+) -> tuple[HeaderLines, bytes]:
+    """The lines and what is left of a budget, with all of them encoded."""
+    lasting, lasting_said, name = _lasting(budget, None if reset is None else math.ceil(reset))
+    line = name, f"{money(left)} {budget.currency}".encode() if budget.currency else b"%d" % left
+    return (*lines, *lasting, line), said + lasting_said + b"%s: %s\r\n" % line
 
 
 # What is the same for many calls is put together once.
 
-
-@lru_cache(maxsize=4096)
-def _hold(hold: record.Hold) -> tuple[bytes, bytes]:
-    return _HELD, bytes(hold)
+_NOTHING: tuple[HeaderLines, bytes] = ((), b"")
 
 
 @lru_cache(maxsize=4096)
-def _whole(budget: Budget) -> tuple[tuple[bytes, bytes], bytes]:
-    """How much it is of, and the name of the header that says what is left."""
-    limit, remaining, _ = _COST if budget.currency else _TOKENS
+def _hold(hold: record.Hold) -> tuple[HeaderLines, bytes]:
+    lines = ((_HELD, bytes(hold)),)
+    return lines, encoded(lines)
+
+
+@lru_cache(maxsize=4096)
+def _lasting(budget: Budget, reset: int | None) -> tuple[HeaderLines, bytes, bytes]:
+    """How much it is of, and in how many seconds it begins anew, as OpenAI writes it: ``6m0s``; the same
+    encoded; and the name of the header that says what is left."""
+    limit, remaining, again = _COST if budget.currency else _TOKENS
     amount = f"{money(budget.amount)} {budget.currency}" if budget.currency else str(budget.amount)
-    return (limit, amount.encode()), remaining
-
-
-@lru_cache(maxsize=4096)
-def _again(currency: str, seconds: int) -> tuple[bytes, bytes]:
-    """When it begins anew, as OpenAI writes it: ``6m0s``."""
-    minutes, rest = divmod(seconds, 60)
-    return (_COST if currency else _TOKENS)[2], (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()
+    lines = [(limit, amount.encode())]
+    if reset is not None:
+        minutes, seconds = divmod(reset, 60)
+        lines.append((again, (f"{minutes}m{seconds}s" if minutes else f"{seconds}s").encode()))
+    return tuple(lines), encoded(lines), remaining
 
 
 def _spent(decided: Spent) -> Reply:
     budget = decided.budget
     whose = f"subscription `{decided.subscription}`'s limit" if decided.subscription else "this API key's budget"
     again = "" if decided.reset is None else f"; it begins anew in {math.ceil(decided.reset)} s"
-    lines: list[tuple[bytes, bytes]] = []
-    _left(lines, budget, 0, decided.reset)
+    lines, _ = _with_left(*_NOTHING, budget, 0, decided.reset)
     headers = {name.decode(): value.decode() for name, value in lines}
     headers["x-should-retry"] = "false"
     if decided.reset is not None:

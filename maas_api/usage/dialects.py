@@ -67,7 +67,8 @@ def read(usage: Mapping[str, Any]) -> Tokens | None:
     Its inner objects may be nested or written as paths (``prompt_tokens_details.cached_tokens``); numbers may be text,
     as an access log prints them. A part is never more than what it is a part of.
     """
-    said = dict(_paths(usage))
+    said: dict[str, int] = {}
+    _gather(usage, "", said)
     given, out = _first(said, INPUT), _first(said, OUTPUT)
     if given is None and out is None:
         return None
@@ -85,24 +86,33 @@ def read(usage: Mapping[str, Any]) -> Tokens | None:
 
 def _first(said: Mapping[str, int], names: Iterable[str]) -> int | None:
     """The first of these that is said; the first that is not zero where several are."""
-    found = [said[name] for name in names if name in said]
-    return next((value for value in found if value), found[0] if found else None)
+    found = None
+    for name in names:
+        value = said.get(name)
+        if value:
+            return value
+        if value is not None:
+            found = value
+    return found
 
 
-def _paths(usage: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, int]]:
+def _gather(usage: Mapping[str, Any], before: str, said: dict[str, int]) -> None:
+    """Put every count of the object into ``said``, by its path."""
     for name, value in usage.items():
-        path = before + name
         if isinstance(value, Mapping):
-            yield from _paths(value, path + ".")
+            _gather(value, f"{before}{name}.", said)
         elif (count := whole(value)) is not None:
-            yield path, count
+            said[before + name] = count
 
 
 def whole(value: Any) -> int | None:
     """A count, as a number or as the text of one; None for everything else."""
     if isinstance(value, str):
         try:
-            value = int(value) if value.isdigit() else float(value)
+            if value.isdigit():
+                count = int(value)
+                return count if count <= _MOST else None
+            value = float(value)
         except ValueError:
             return None
     elif isinstance(value, bool):

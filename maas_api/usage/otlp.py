@@ -88,9 +88,12 @@ def _records(request: ExportLogsServiceRequest) -> Iterator[Entry]:
 
 
 def _value(value: Any) -> str | int | float:
-    """A scalar as it is; anything else is no value of ours."""
+    """A scalar as it is; anything else is no value of ours. An access log's values are text, nearly all of them."""
+    text: str = value.string_value
+    if text:
+        return text
     kind = value.WhichOneof("value")
-    if kind in ("string_value", "int_value", "double_value"):
-        found: str | int | float = getattr(value, kind)
+    if kind in ("int_value", "double_value"):
+        found: int | float = getattr(value, kind)
         return found
     return ""

@@ -58,6 +58,7 @@ OTHER: Final = "other"
 ENDPOINTS: Final = ("chat", "completions", "responses", "embeddings", "messages")
 """Endpoints whose answers carry usage: a call of theirs without any is unmetered."""
 
+_USAGE_AT: Final = len(USAGE)
 _ENDPOINT: Final = re.compile(r"/(chat/completions|completions|responses|embeddings|messages)/?\Z")
 _HELD: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,12})(?:\.([0-9]{1,18}))?(?: ([a-z0-9.-]{1,63}/[a-z0-9.-]{1,253}))?")
 _TEXT_MAX: Final = 253
@@ -136,12 +137,10 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
     series = _series(said(KEY_ID), said(USER), said(SUBSCRIPTION), said(MODEL), said(PROVIDER), endpoint)
     if not series.key_id and not series.user:
         return None
-    status = whole(attributes.get(STATUS)) or 0
+    status = whole(said(STATUS)) or 0
     failed = status >= 400
-    tokens = dialects.read(
-        {name.removeprefix(USAGE): value for name, value in attributes.items() if name.startswith(USAGE)}
-    )
-    first_event = _milliseconds(attributes, FIRST_EVENT)
+    tokens = dialects.read({name[_USAGE_AT:]: value for name, value in attributes.items() if name.startswith(USAGE)})
+    first_event = _milliseconds(said(FIRST_EVENT))
     taken = tokens or Tokens(0, 0)
     counts = Counts(
         requests=1,
@@ -153,7 +152,7 @@ def measure(attributes: Mapping[str, Any]) -> Measure | None:
         cached=taken.cached,
         written=taken.written,
         reasoning=taken.reasoning,
-        duration_ms=_milliseconds(attributes, DURATION) or 0,
+        duration_ms=_milliseconds(said(DURATION)) or 0,
         first_event_ms=first_event or 0,
         first_events=int(first_event is not None),
     )
@@ -194,6 +193,6 @@ def _text(value: Any, most: int = _TEXT_MAX) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value[:most])
 
 
-def _milliseconds(attributes: Mapping[str, Any], name: str) -> int | None:
-    value = whole(attributes.get(name))
+def _milliseconds(said: Any) -> int | None:
+    value = whole(said)
     return None if value is None else min(value, _MS_MAX)

@@ -12,10 +12,11 @@ from maas_api.usage.record import Counts
 
 
 class Sum(NamedTuple):
-    """Counts of one place: the beginning of its interval (None: all of the time asked for) and the dimension values."""
+    """Counts of one place: the beginning of its interval (None: all of the time asked for) and the values of the
+    dimensions that its query is by, in their order."""
 
     start: datetime | None
-    group: Mapping[str, str]
+    group: tuple[str, ...]
     counts: Counts
 
 
@@ -49,25 +50,30 @@ class Report(NamedTuple):
 def priced_by(query: Query) -> Query:
     """The query as the store must be asked so that its rows can be priced: by model, and by day at the least.
 
-    Prices begin with a day, so within one of these rows there is one price.
+    Prices begin with a day, so within one of these rows there is one price. What the query itself is by comes first.
     """
     interval = query.interval if query.interval == "hour" else "day"
     return query._replace(interval=interval, group_by=tuple(dict.fromkeys((*query.group_by, "model"))))
 
 
 def fold(query: Query, rows: Iterable[Sum], book: PriceBook) -> tuple[tuple[Line, ...], Line]:
-    """The lines of a query and their total. ``rows`` are by at least what the query is by."""
-    found: dict[tuple[datetime | None, tuple[str, ...]], Line] = {}
-    for row in rows:
-        cost = book.cost(row.group["model"], row.start, row.counts.tokens) if book and row.start else NOTHING
-        start = _beginning(query.interval, row.start)
-        group = tuple(row.group[name] for name in query.group_by)
-        known = found.get((start, group))
-        line = Line(start, group, row.counts, cost)
-        found[(start, group)] = line if known is None else _plus(known, line)
-    lines = tuple(found[place] for place in sorted(found, key=_order))
+    """The lines of a query and their total. ``rows``: of the query, or where there are prices of :func:`priced_by`."""
+    found = _priced(query, rows, book) if book else [Line(*row, NOTHING) for row in rows]
+    lines = tuple(sorted(found))  # no two are of one interval and group: nothing further is compared
     counts = Counts._make(map(sum, zip(*(line.counts for line in lines), strict=True))) if lines else Counts()
     return lines, Line(None, (), counts, together(line.cost for line in lines))
+
+
+def _priced(query: Query, rows: Iterable[Sum], book: PriceBook) -> Iterable[Line]:
+    dimensions, model = len(query.group_by), priced_by(query).group_by.index("model")
+    found: dict[tuple[datetime | None, tuple[str, ...]], Line] = {}
+    for row in rows:
+        cost = book.cost(row.group[model], row.start, row.counts.tokens) if row.start else NOTHING
+        place = _beginning(query.interval, row.start), row.group[:dimensions]
+        known = found.get(place)
+        line = Line(*place, row.counts, cost)
+        found[place] = line if known is None else _plus(known, line)
+    return found.values()
 
 
 def as_fields(line: Line, *, priced: bool) -> dict[str, Any]:
@@ -100,8 +106,3 @@ def _beginning(interval: str, start: datetime | None) -> datetime | None:
     if interval == "total" or start is None:
         return None
     return start.replace(day=1, hour=0) if interval == "month" else start
-
-
-def _order(place: tuple[datetime | None, tuple[str, ...]]) -> tuple[float, tuple[str, ...]]:
-    start, group = place
-    return (0.0 if start is None else start.timestamp(), group)

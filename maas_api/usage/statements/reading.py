@@ -42,20 +42,17 @@ class Reading:
     def sums(self, query: Query) -> list[Sum]:
         """The sums asked for, in no order. Raises TooManyError."""
         found = self._rows(query, exact=False)
-        names, first = query.group_by, len(query.group_by) + 1
-        if any(max(row[first:]) >= _EXACT for row in found):
+        first = len(query.group_by) + 1
+        if any(max(column) >= _EXACT for column in list(zip(*found, strict=True))[first:]):
             found = self._rows(query, exact=True)
         starts = {row[0] for row in found}
         moments: dict[Any, datetime | None] = {start: _moment(query.interval, start) for start in starts}
-        return [
-            Sum(moments[row[0]], dict(zip(names, row[1:first], strict=True)), Counts._make(row[first:]))
-            for row in found
-        ]
+        return [Sum(moments[row[0]], row[1:first], Counts._make(row[first:])) for row in found]
 
-    def _rows(self, query: Query, *, exact: bool) -> Sequence[sa.Row[Any]]:
+    def _rows(self, query: Query, *, exact: bool) -> Sequence[tuple[Any, ...]]:
         made = statement(query, self._tenant, postgres=self._database.postgres, exact=exact)
         with self._database.reading() as connection:
-            found = connection.execute(made).all()
+            found = [row._tuple() for row in connection.execute(made)]
         if len(found) > ROWS_MAX:
             raise TooManyError
         return found

@@ -57,7 +57,7 @@ def test_tokens_without_a_price_are_said_and_are_not_free() -> None:
 
 def test_a_month_over_a_change_of_prices_is_charged_day_by_day() -> None:
     million = Counts(requests=1, input=1_000_000)
-    rows = [Sum(datetime(2026, 2, 28, tzinfo=UTC), {"model": "m"}, million), Sum(at(1, 3), {"model": "m"}, million)]
+    rows = [Sum(datetime(2026, 2, 28, tzinfo=UTC), ("m",), million), Sum(at(1, 3), ("m",), million)]
     lines, total = fold(Query(at(1, 2), at(1, 4), "total"), rows, BOOK)
     assert total.cost.amounts == {"USD": Decimal("2.5"), "EUR": Decimal(3)}
     assert [line.counts.input for line in lines] == [2_000_000]
