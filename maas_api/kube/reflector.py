@@ -178,9 +178,8 @@ class Reflector:
         self._contact = self._clock()
 
     def _live(self) -> None:
-        away = self._state in ("stale", "refused")
-        self._state, self._detail = "live", ""
-        if away:
+        before, self._state, self._detail = self._state, "live", ""
+        if before in ("stale", "refused"):
             log.info("watch on %s is back", self._label, extra={"kind": self._label})
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:

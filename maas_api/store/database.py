@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class Database:
         self.engine = engine
         self.url = url
         self.postgres = engine.dialect.name == "postgresql"
+        self._line = threading.Lock()
         self._reader = engine.execution_options(**(_POSTGRES_READ if self.postgres else _SQLITE_READ))
 
     @contextmanager
@@ -60,8 +62,19 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction, committed on success. On SQLite it holds the write lock from its beginning."""
-        with self.engine.begin() as connection:
+        with self._turn(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """SQLite's writers look now and then whether it is their turn, and of many some never find it: those of one
+        process wait in a line before that."""
+        mine = not self.postgres and self._line.acquire(timeout=SQLITE_BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if mine:
+                self._line.release()
 
     def reader(self) -> sa.Connection:
         """A reading connection that the caller keeps and closes."""
