@@ -49,10 +49,10 @@ class Reading:
         moments: dict[Any, datetime | None] = {start: _moment(query.interval, start) for start in starts}
         return [Sum(moments[row[0]], row[1:first], Counts._make(row[first:])) for row in found]
 
-    def _rows(self, query: Query, *, exact: bool) -> Sequence[tuple[Any, ...]]:
+    def _rows(self, query: Query, *, exact: bool) -> Sequence[sa.Row[Any]]:
         made = statement(query, self._tenant, postgres=self._database.postgres, exact=exact)
         with self._database.reading() as connection:
-            found = [row._tuple() for row in connection.execute(made)]
+            found = connection.execute(made).all()
         if len(found) > ROWS_MAX:
             raise TooManyError
         return found
