@@ -202,8 +202,21 @@ def test_every_answer_is_one_the_published_contract_declares(client: httpx.Clien
     contract.check("GET", "/v1/models/{id}", 404, client.get("/v1/models/nothing").json())
 
 
-def test_the_openai_sdk_lists_and_retrieves(base: str) -> None:
-    sdk = openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0, default_headers=CALLER)
+@pytest.fixture
+def sdk(base: str) -> Iterator[openai.OpenAI]:
+    """OpenAI's client."""
+    with openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0, default_headers=CALLER) as made:
+        yield made
+
+
+@pytest.fixture
+def claude(base: str) -> Iterator[anthropic.Anthropic]:
+    """Anthropic's."""
+    with anthropic.Anthropic(base_url=base, api_key="unused", max_retries=0, default_headers=CALLER) as made:
+        yield made
+
+
+def test_the_openai_sdk_lists_and_retrieves(sdk: openai.OpenAI) -> None:
     assert [model.id for model in sdk.models.list()] == THREE
     assert sdk.models.retrieve("facebook/opt-125m").owned_by == "llm"
     with pytest.raises(openai.NotFoundError) as fault:
@@ -214,22 +227,21 @@ def test_the_openai_sdk_lists_and_retrieves(base: str) -> None:
 
 def test_the_openai_sdk_sees_an_authentication_error(base: str) -> None:
     sdk = openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0)
-    with pytest.raises(openai.AuthenticationError):
+    with sdk, pytest.raises(openai.AuthenticationError):
         sdk.models.list()
 
 
-def test_the_anthropic_sdk_lists_pages_and_retrieves(base: str) -> None:
-    sdk = anthropic.Anthropic(base_url=base, api_key="unused", max_retries=0, default_headers=CALLER)
-    assert [model.id for model in sdk.models.list()] == THREE
-    first = sdk.models.list(limit=2)
+def test_the_anthropic_sdk_lists_pages_and_retrieves(claude: anthropic.Anthropic) -> None:
+    assert [model.id for model in claude.models.list()] == THREE
+    first = claude.models.list(limit=2)
     assert ([model.id for model in first.data], first.has_more, first.last_id) == (THREE[:2], True, THREE[1])
     assert [model.id for model in first] == THREE  # the SDK fetches the further pages itself
-    assert [model.id for model in sdk.models.list(limit=1, before_id=THREE[2]).data] == [THREE[1]]
-    model = sdk.models.retrieve("facebook/opt-125m")
+    assert [model.id for model in claude.models.list(limit=1, before_id=THREE[2]).data] == [THREE[1]]
+    model = claude.models.retrieve("facebook/opt-125m")
     assert (model.type, model.display_name, model.created_at.year) == ("model", "OPT 125M (simulated)", 2026)
-    assert sdk.models.retrieve("gpt-4o-mini").max_input_tokens == 128000
+    assert claude.models.retrieve("gpt-4o-mini").max_input_tokens == 128000
     with pytest.raises(anthropic.NotFoundError) as fault:
-        sdk.models.retrieve("no/such model")
+        claude.models.retrieve("no/such model")
     assert fault.value.body == {
         "type": "error",
         "error": {
@@ -276,16 +288,16 @@ def test_an_edit_shows_within_a_second_and_a_broken_one_keeps_the_list(
     until(lambda: listed(client) == THREE, what="the repaired file is taken")
 
 
-def test_an_id_with_spaces_is_found_by_both_sdks(folder: Path, client: httpx.Client, base: str) -> None:
+def test_an_id_with_spaces_is_found_by_both_sdks(
+    folder: Path, client: httpx.Client, sdk: openai.OpenAI, claude: anthropic.Anthropic
+) -> None:
     registry = folder / "external-model-registry.yaml"
     original = registry.read_text()
     try:
         registry.write_text(original + "    - id: acme/my model+1\n      provider: acme\n")
         until(lambda: "acme/my model+1" in listed(client), what="the new model shows")
-        sdk = openai.OpenAI(base_url=base + "/v1", api_key="unused", max_retries=0, default_headers=CALLER)
         assert sdk.models.retrieve("acme/my model+1").owned_by == "acme"
-        other = anthropic.Anthropic(base_url=base, api_key="unused", max_retries=0, default_headers=CALLER)
-        assert other.models.retrieve("acme/my model+1").id == "acme/my model+1"
+        assert claude.models.retrieve("acme/my model+1").id == "acme/my model+1"
     finally:
         registry.write_text(original)
     until(lambda: listed(client) == THREE, what="the original is back")
