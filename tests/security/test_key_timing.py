@@ -30,20 +30,25 @@ def test_known_and_unknown_keys_cost_the_same(tmp_path: Path) -> None:
         # Well formed, without a checksum (43 characters), one with the known key's id and one with another's.
         near = known.partition("_")[0] + "_" + "Aa0" * 14 + "A"
         far = "sk-oai-ABCDEFGHIJKLMNOP_" + "Aa0" * 14 + "A"
-        times = {key: _times(service, key) for key in (known, near, far)}
-    medians = {key: statistics.median(found) for key, found in times.items()}
+        times = _times(service, {"known": known, "near": near, "far": far})
+    medians = {name: statistics.median(found) for name, found in times.items()}
     assert max(medians.values()) < 2 * min(medians.values()), medians
 
 
-def _times(service: Service, key: str) -> list[float]:
+def _times(service: Service, keys: dict[str, str]) -> dict[str, list[float]]:
+    """Seconds of each of many answers, by turns: what else the machine does meets all of the keys."""
     found = service.fast.find("POST", "/internal/v1/api-keys/validate")
     assert found is not None
-    request = Request("POST", "/internal/v1/api-keys/validate", "", [], json.dumps({"key": key}).encode())
-    results = []
+    asked = {
+        name: Request("POST", "/internal/v1/api-keys/validate", "", [], json.dumps({"key": key}).encode())
+        for name, key in keys.items()
+    }
+    results: dict[str, list[float]] = {name: [] for name in keys}
     for _ in range(2000):
-        begun = time.thread_time()
-        answer = found.route(request)
-        results.append(time.thread_time() - begun)
-        if not isinstance(answer, Reply):
-            answer.promise.result(5)
+        for name, request in asked.items():
+            begun = time.thread_time()
+            answer = found.route(request)
+            results[name].append(time.thread_time() - begun)
+            if not isinstance(answer, Reply):
+                answer.promise.result(5)
     return results

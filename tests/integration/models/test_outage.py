@@ -26,7 +26,9 @@ from tests.support.wait import until
 SERVICES = "llminferenceservices"
 CALLER = {"X-MaaS-Username": "alice", "X-MaaS-Group": '["ml"]', "Authorization": "Bearer checked-by-the-gateway"}
 MODELS, PAGES = 4000, 8
-CONVERGED_SECONDS = 3.0
+CONVERGED_SECONDS = 10.0
+"""It is less than three on a machine with nothing else to do; tests share theirs. A watch that waits for its backoff's
+old cap takes thirty."""
 WATCHES = 2 * 5
 """Workers, times the kinds that are read by default."""
 
