@@ -145,9 +145,9 @@ class Lookup:
         try:
             found = self._reader.fetch(batch)
         except StoreDownError:
-            if self._clock() - began >= _RETRY_SECONDS[0]:
+            if self._clock() - began >= max(_RETRY_SECONDS[0], self._deadline / 2):
                 raise
-            # It failed at once: most likely the server had closed the idle connection. A new one may do.
+            # It failed with time left: most likely the server had closed the idle connection. A new one may do.
             began = self._clock()
             found = self._reader.fetch(batch)
         metrics.lookups.observe(self._clock() - began)

@@ -21,6 +21,7 @@ SignIn = Callable[[str], Browser]
 
 WEIGHT_AT_MOST = 100_000  # bytes of a view with everything it loads
 PAINT_MS = 300.0
+STILL = 0.005  # as the browser counts it: up to 0.1 is good; a pixel that is rounded twice is no movement
 EMPTY = "data:text/html,<p>nothing</p>"
 README_PICTURE = Path(__file__).parents[2] / "docs" / "page.png"
 README_PICTURE_BYTES = 150_000
@@ -115,7 +116,7 @@ def test_each_view_is_whole_for_everybody(root: Browser, site: Site, key: str, p
             room = root.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
             assert room <= 0, f"{size_name}: {room} pixels too wide"
         root.go(address)
-        assert root.shifts() == 0, size_name
+        assert root.shifts() < STILL, size_name
     assert root.driver.execute_script("return window.owned ?? null") is None
     assert sum(root.weight().values()) < WEIGHT_AT_MOST
     assert all(place.startswith(site.url) for place in root.weight())

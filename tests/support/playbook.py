@@ -92,7 +92,7 @@ class Connection:
             routes = RouteTable()
             routes.add("POST", PATH, self.asked.lookup)
             routes.add_prefix(AUTHORIZER, self.asked.judgement)
-            guarded = (routes, playbook.guard, Recorder({}, 0.0), Mailbox())
+            guarded = (routes, playbook.guard, Recorder({}, 0.0), Mailbox(clock=playbook.loop.time))
             return Shortcut(*guarded, _NOSNIFF, lambda: playbook.draining)
 
         self._protocol = BoundedProtocol(limits=playbook.limits, shortcut=shortcut, **playbook.uvicorns)
