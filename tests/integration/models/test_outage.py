@@ -99,7 +99,7 @@ def test_both_workers_equal_the_cluster_soon_after_it_answers_again(tmp_path: Pa
             last(api, "initializing", attempts=2)
             api.enter("serving")
             back = time.monotonic()
-            until(lambda: seen[-1].at > back + CONVERGED_SECONDS + 1, what="the time is over")
+            until(lambda: seen[-1].at > back + CONVERGED_SECONDS + 1, what="the time is over", seconds=60)
     assert {one.status for one in seen} == {200}
     assert {one.models for one in seen} == {MODELS + 1}, "never empty, never a part"
     old, new = seen[0].digest, seen[-1].digest
