@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
-
-import urllib3
-from urllib3.connection import HTTPConnection
 
 from maas_api import __version__
 from maas_api.kube import credentials
 from maas_api.kube.credentials import Credentials, CredentialsError
+
+if TYPE_CHECKING:  # loaded with the first client: many services have no cluster
+    import urllib3
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -119,20 +119,24 @@ class Stream:
 
         Raises UnreachableError when the connection breaks or stays silent for longer than its read timeout.
         """
+        from urllib3.exceptions import HTTPError
+
         pending = b""
         try:
             # stream() yields a chunk as soon as it arrives, whole events at a time as the API server writes them.
             for chunk in self._response.stream(65536, decode_content=True):
                 *whole, pending = (pending + chunk).split(b"\n")
                 yield from whole
-        except (urllib3.exceptions.HTTPError, OSError) as fault:
+        except (HTTPError, OSError) as fault:
             raise UnreachableError(_cause(fault)) from None
 
     def read(self) -> bytes:
         """The whole body. Raises UnreachableError."""
+        from urllib3.exceptions import HTTPError
+
         try:
             return self._response.read()
-        except (urllib3.exceptions.HTTPError, OSError) as fault:
+        except (HTTPError, OSError) as fault:
             raise UnreachableError(_cause(fault)) from None
 
 
@@ -140,6 +144,9 @@ class Client:
     """Requests to one API server. Constructing it connects to nothing."""
 
     def __init__(self, found: Credentials, *, qps: float = 20.0, burst: int = 40, pool: int = 16) -> None:
+        import urllib3
+        from urllib3.connection import HTTPConnection
+
         self._found = found
         alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *((socket.IPPROTO_TCP, *one) for one in _NOTICED)]
         options: dict[str, Any] = {
@@ -168,6 +175,9 @@ class Client:
 
         Raises RefusedError for a status from 400 on, UnreachableError without an answer.
         """
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
         self._limit.wait()
         headers = {"Accept": "application/json", "User-Agent": f"maas-api/{__version__}"}
         if body is not None:
@@ -182,11 +192,11 @@ class Client:
                 url,
                 headers=headers,
                 body=None if body is None else json.dumps(body).encode(),
-                timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+                timeout=Timeout(connect=connect_seconds, read=read_seconds),
                 preload_content=False,
                 redirect=False,
             )
-        except (urllib3.exceptions.HTTPError, OSError) as fault:
+        except (HTTPError, OSError) as fault:
             raise UnreachableError(_cause(fault)) from None
         except CredentialsError as fault:
             raise UnreachableError(str(fault)) from None

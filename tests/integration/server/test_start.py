@@ -26,7 +26,7 @@ from tests.support.wait import until
 NOT_FOR_HELP = {"asyncio", "flask", "gunicorn", "http.client", "marshmallow", "sqlalchemy", "yaml", "maas_api.config"}
 NOT_FOR_A_LAPTOP = {
     "alembic", "cryptography", "google.protobuf", "grpc", "jwt", "kubernetes", "opentelemetry", "psycopg", "requests",
-    "sqlalchemy.orm", "unittest",
+    "sqlalchemy.orm", "unittest", "urllib3",
 }  # fmt: skip
 """What is for PostgreSQL, for a cluster, for issuers, for a schema that is not the newest, for traces, for usage."""
 NOT_IN_A_LAPTOPS_PROCESS = ("psycopg", "/cryptography/", "/google/", "/grpc/")
