@@ -41,17 +41,24 @@ def counted(user: str, key_id: str, subscription: str, model: str, provider: str
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
-        hold, tokens, cost = decided
-        more, said = _NOTHING if hold is None else _hold(hold)
-        if tokens is not None:
-            more, said = _with_left(more, said, *tokens)
-        if cost is not None:
-            more, said = _with_left(more, said, *cost)
-        headers = allowed.headers if isinstance(allowed.headers, Block) else Block.of(allowed.headers)
-        return Reply(allowed.status, headers.plus(more, said), allowed.body)
+        shown: tuple[Reply, Reply] | None = decided.shown
+        if shown is None or shown[0] is not allowed:
+            shown = decided.shown = allowed, _granted(allowed, decided)
+        return shown[1]
     if isinstance(decided, Spent):
         return _spent(decided)
     return _unpriced(decided) if isinstance(decided, Unpriced) else _UNKNOWN
+
+
+def _granted(allowed: Reply, decided: Granted) -> Reply:
+    if decided.hold is None:
+        return allowed
+    more, said = _hold(decided.hold)
+    for left in (decided.tokens, decided.cost):
+        if left is not None:
+            more, said = _with_left(more, said, *left)
+    headers = allowed.headers if isinstance(allowed.headers, Block) else Block.of(allowed.headers)
+    return Reply(allowed.status, headers.plus(more, said), allowed.body)
 
 
 def _with_left(

@@ -23,6 +23,7 @@ def service(folder: Path, **flags: str) -> Service:
         "manifests": str(folder),
         "kubernetes": "off",
         "default_subscription": "default",
+        "validation_deadline_ms": "10000",  # a busy machine's late lookup has an answer without a body
     }
     return build(load({**common, **flags}, {}))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from maas_api.keys.budget import Budget, window
 from maas_api.usage.budgets.claims import Claim
+from maas_api.usage.budgets.decisions import Granted, Left
 from maas_api.usage.record import Hold
 from maas_api.usage.statements.holds import Lease
 
@@ -15,6 +16,9 @@ LEASED_CALLS: Final = (32, 4096)
 one up within a second. The next one is asked for when half of it is gone, so that no call need wait for the store."""
 REFUSED_SECONDS: Final = 1.0
 """How long a spent budget is believed to be spent, unless it is changed: then it is asked for again at once."""
+
+SAID_AGAIN_SECONDS: Final = 0.01
+"""How old what a call is told of what is left may be. Said anew at every call it takes as long as all the rest."""
 
 
 class Account:
@@ -78,10 +82,11 @@ class Purse:
 
     ``tokens`` and ``cost``: what is held for a call, 0 where no claim is of the kind. ``until``: Unix seconds up to
     which the accounts are those of the present periods and generation; ``known_until``: up to when, by the monotonic
-    clock, the claims are what they were.
+    clock, the claims are what they were. ``granted``: what the last call was told, which calls are told again up to
+    ``again_until``, by that clock; ``low``: whether little was left then.
     """
 
-    __slots__ = ("_hold", "claims", "cost", "known_until", "parts", "tokens", "until")
+    __slots__ = ("_hold", "again_until", "claims", "cost", "granted", "known_until", "low", "parts", "tokens", "until")
 
     def __init__(self, claims: tuple[Claim, ...], known_until: float) -> None:
         self.claims = claims
@@ -89,10 +94,51 @@ class Purse:
         self.parts: tuple[tuple[Account, int, bool], ...] = ()
         self.until = 0.0
         self._hold = Hold(0, 0)
+        self.granted = Granted(None)
+        self.again_until = 0.0
+        self.low = False
         self.tokens = next((claim.hold for claim in claims if not claim.budget.currency), 0)
         self.cost = next((claim.hold for claim in claims if claim.budget.currency), 0)
 
-    def hold_of(self, tokens: int, cost: int, reference: str) -> Hold:
+    def last_of_it(self) -> tuple[int, int] | None:
+        """Tokens and cost that a call is to hold where less is left than it should: all of it, if it is the last. None
+        where it is not, or where nothing is left."""
+        tokens, cost = self.tokens, self.cost
+        for account, wanted, money in self.parts:
+            if account.left < wanted:
+                if not account.last or not account.left:
+                    return None
+                if money:
+                    cost = min(cost, account.left)
+                else:
+                    tokens = min(tokens, account.left)
+        return tokens, cost
+
+    def grant(self, tokens: int, cost: int, reference: str, now: float, at: float) -> Granted:
+        """Draw so much for a call, and say what is left. ``now`` is Unix seconds, ``at`` the monotonic clock's."""
+        tight: Account | None = None
+        dear: Account | None = None
+        least = dearest = 0
+        self.low = False
+        for account, _, money in self.parts:
+            account.left = left = account.left - (cost if money else tokens)
+            account.drawn_at = at
+            left += account.free
+            self.low = self.low or left < account.small
+            if money:
+                if dear is None or left < dearest:
+                    dear, dearest = account, left
+            elif tight is None or left < least:
+                tight, least = account, left
+        self.granted = Granted(
+            self._hold_of(tokens, cost, reference),
+            None if tight is None else Left(tight.budget, max(0, least), tight.reset(now)),
+            None if dear is None else Left(dear.budget, max(0, dearest), dear.reset(now)),
+        )
+        self.again_until = at + SAID_AGAIN_SECONDS if (tokens, cost) == (self.tokens, self.cost) else 0.0
+        return self.granted
+
+    def _hold_of(self, tokens: int, cost: int, reference: str) -> Hold:
         """What is held for a call: mostly what was for the last one."""
         generation, last = self.parts[0][0].generation, self._hold
         if last.tokens != tokens or last.cost != cost or last.generation != generation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from maas_api.keys.budget import PARTS, Budget, Budgets, seconds_of
@@ -17,9 +18,13 @@ SHORTEST_SECONDS: Final = 3600
 """Subscriptions' limits of shorter windows are the gateway's own."""
 
 
-class Payer(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Payer:
     """Who pays for a call. ``key_id`` and ``budgets`` are empty for a platform user. ``limits``: what the subscription
-    allows each of its users of ``reference``, the MaaSModelRef that stands for the model."""
+    allows each of its users of ``reference``, the MaaSModelRef that stands for the model.
+
+    Looked up at every call, so it is told from others by being the same object: a hash of all this would cost most.
+    """
 
     key_id: str
     budgets: Budgets

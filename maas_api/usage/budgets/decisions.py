@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from maas_api.keys.budget import Budget
 from maas_api.usage.record import Hold
@@ -17,13 +18,15 @@ class Left(NamedTuple):
     reset: float | None
 
 
-class Granted(NamedTuple):
+@dataclass(slots=True)
+class Granted:
     """The call may pass. ``hold``: what is held for it, None where no budget counts it; ``tokens`` and ``cost``: the
-    tightest budget of each kind."""
+    tightest budget of each kind. ``shown``: what whoever shows this made of it, for calls that are granted the same."""
 
     hold: Hold | None
     tokens: Left | None = None
     cost: Left | None = None
+    shown: Any = field(default=None, compare=False)
 
 
 class Spent(NamedTuple):

@@ -22,7 +22,7 @@ from maas_api.models.price import Price
 from maas_api.observability import metrics
 from maas_api.usage.budgets.accounts import Account, Purse, opened
 from maas_api.usage.budgets.claims import Claim, Payer, claims
-from maas_api.usage.budgets.decisions import Decision, Granted, Left, Spent, Unknown, Unpriced
+from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown, Unpriced
 from maas_api.usage.prices import PriceBook
 from maas_api.usage.record import Hold
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Lease, generation_of
@@ -36,6 +36,7 @@ PRICE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.25
 _REFILL_SECONDS: Final = 0.05  # between two attempts to have more than is left, near the end of a budget
 _KNOWN_MAX: Final = 100_000
+_PURSES_MAX: Final = 10_000
 
 Claims = tuple[Claim, ...]
 
@@ -87,6 +88,7 @@ class Spending:
         self._queue: list[_Waiting] = []
         self._refills: dict[Claims, None] = {}
         self._returned: list[tuple[str, Budget, datetime, int, int]] = []
+        self._granted = self._low = 0  # counted, and not yet published
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -137,7 +139,7 @@ class Spending:
             return found
         lasting = not any(budget.currency for budget in payer.budgets)
         purse = Purse(found, float("inf") if lasting else at + PRICE_SECONDS)
-        if len(self._purses) >= _KNOWN_MAX:
+        if len(self._purses) >= _PURSES_MAX:
             self._purses = {}
         self._purses[payer] = purse
         return purse
@@ -148,39 +150,43 @@ class Spending:
         now = self._wall()
         if now >= purse.until:
             self._look_up(purse, now)
-        tokens, cost = purse.tokens, purse.cost
-        for account, wanted, money in purse.parts:
+        for account, wanted, _ in purse.parts:
             if account.left < wanted:
-                if not account.last or not account.left:
+                drawn = purse.last_of_it()
+                if drawn is None:
                     return self._short(payer, purse, now, at)
-                if money:
-                    cost = min(cost, account.left)
-                else:
-                    tokens = min(tokens, account.left)
-        tight: Account | None = None
-        dear: Account | None = None
-        least = dearest = 0
-        low = False
-        for account, _, money in purse.parts:
-            account.left = left = account.left - (cost if money else tokens)
+                return self._grant(purse, drawn, payer.reference, now, at)
+        if at >= purse.again_until:
+            return self._grant(purse, (purse.tokens, purse.cost), payer.reference, now, at)
+        for account, wanted, _ in purse.parts:
+            account.left = left = account.left - wanted
             account.drawn_at = at
-            if left < account.low and account.refill_after <= at and account.refused_until <= at:
-                account.refill_after = at + _REFILL_SECONDS
-                self._refills[purse.claims] = None
-                self._wake.set()
-            left += account.free
-            low = low or left < account.small
-            if money:
-                if dear is None or left < dearest:
-                    dear, dearest = account, left
-            elif tight is None or left < least:
-                tight, least = account, left
-        (_LOW_LEFT if low else _GRANTED).inc()
-        return Granted(
-            purse.hold_of(tokens, cost, payer.reference),
-            None if tight is None else Left(tight.budget, max(0, least), tight.reset(now)),
-            None if dear is None else Left(dear.budget, max(0, dearest), dear.reset(now)),
-        )
+            if left < account.low:
+                self._refill(purse, account, at)
+        self._count(low=purse.low)
+        return purse.granted
+
+    def _grant(self, purse: Purse, drawn: tuple[int, int], reference: str, now: float, at: float) -> Granted:
+        """Hold so much for a call, and say anew what is left. Holds the lock."""
+        granted = purse.grant(*drawn, reference, now, at)
+        for account, _, _ in purse.parts:
+            if account.left < account.low:
+                self._refill(purse, account, at)
+        self._count(low=purse.low)
+        return granted
+
+    def _count(self, *, low: bool) -> None:
+        if low:
+            self._low += 1
+        else:
+            self._granted += 1
+
+    def _refill(self, purse: Purse, account: Account, at: float) -> None:
+        """Have more leased, soon. Holds the lock."""
+        if account.refill_after <= at and account.refused_until <= at:
+            account.refill_after = at + _REFILL_SECONDS
+            self._refills[purse.claims] = None
+            self._wake.set()
 
     def _short(self, payer: Payer, purse: Purse, now: float, at: float) -> Spent | None:
         """What is said where too little is left: no, if the store has just said so, else it must be asked."""
@@ -198,6 +204,7 @@ class Spending:
         )
         ends = [account.ends for account, _, _ in purse.parts if account.ends is not None]
         purse.until = min([(now // GENERATION_SECONDS + 1) * GENERATION_SECONDS, *ends])
+        purse.again_until = 0.0
 
     def _account(self, claim: Claim, now: float) -> Account:
         """The account in its present period, generation and amount. ``now`` is Unix seconds. Holds the lock."""
@@ -224,6 +231,9 @@ class Spending:
             with self._lock:
                 queue, self._queue = self._queue, []
                 refills, self._refills = self._refills, {}
+                granted, low, self._granted, self._low = self._granted, self._low, 0, 0
+            _GRANTED.inc(granted)
+            _LOW_LEFT.inc(low)
             for claimed in dict.fromkeys(item.purse.claims for item in queue):
                 self._serve(claimed, [item for item in queue if item.purse.claims == claimed])
             for claimed in refills:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from maas_api.keys.budget import Budget, Budgets
 from maas_api.models.price import Price
 from maas_api.store.database import Database, open_database
 from maas_api.subscriptions.model import TokenRateLimit
+from maas_api.usage.budgets.accounts import SAID_AGAIN_SECONDS
 from maas_api.usage.budgets.claims import Payer
 from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown, Unpriced
 from maas_api.usage.budgets.spending import Spending
@@ -70,7 +72,7 @@ def workers(database: Database, clock: Clock, count: int = 1, **options: int) ->
 
 
 def ask(worker: Spending, budgets: Budgets, **payer: Any) -> Decision:
-    found = worker.check(PAYER._replace(budgets=budgets, **payer))
+    found = worker.check(replace(PAYER, budgets=budgets, **payer))
     return found.result(20) if isinstance(found, Future) else found
 
 
@@ -289,6 +291,25 @@ def test_money_is_spent_at_the_model_s_price_and_then_refused(database: Database
         assert state_of(database, "key-1", budgets[0], clock.now).used == 2 * cost
         clock.now += timedelta(days=1)
         assert isinstance(ask(one, budgets), Granted)
+
+
+def test_calls_within_a_hundredth_of_a_second_are_told_the_same_and_each_is_held_for(database: Database) -> None:
+    clock, ticks, budgets = Clock(), [100.0], (Budget(100_000, "day"), Budget(90_000, "month"))
+    one = Spending(Bank(database), hold=HOLD, now=clock, clock=lambda: ticks[0])
+    one.start()
+    payer = replace(PAYER, budgets=budgets)
+    try:
+        first = one.check(payer)
+        assert isinstance(first, Future)
+        told = [first.result(20), *[one.check(payer) for _ in range(9)]]
+        ticks[0] += SAID_AGAIN_SECONDS
+        told.append(one.check(payer))
+    finally:
+        one.stop()
+    left = [found.tokens and found.tokens.left for found in told if isinstance(found, Granted)]
+    assert left == [90_000 - HOLD] * 10 + [90_000 - 11 * HOLD]
+    assert [held(found) for found in told if not isinstance(found, Future)] == [HOLD] * 11
+    assert state_of(database, PAYER.key_id, budgets[1], clock.now).taken == 11 * HOLD  # the rest was given back
 
 
 def test_tokens_and_money_are_kept_beside_each_other(database: Database) -> None:
