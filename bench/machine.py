@@ -48,10 +48,15 @@ def workers_of(master: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
 
+def processes_of(master: int) -> list[int]:
+    """All of a server: itself, its workers, and what those have started."""
+    return [master, *(pid for worker in workers_of(master) for pid in processes_of(worker))]
+
+
 def cpu(master: int) -> float:
     """Seconds of processor time, user and system, that a server's processes have taken so far."""
     total = 0
-    for pid in (master, *workers_of(master)):
+    for pid in processes_of(master):
         user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         total += int(user) + int(system)
     return total / os.sysconf("SC_CLK_TCK")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import launch, stores
 from bench.cluster import cluster
-from bench.machine import pss, table, workers_of
+from bench.machine import processes_of, pss, table
 
 FEW, MANY = 20, 5_000
 REST_SECONDS = 2.0
@@ -43,7 +43,7 @@ def run(*, quick: bool) -> None:
                 )
                 with side as started:
                     time.sleep(REST_SECONDS)
-                    shares = [pss(pid) for pid in (started.process.pid, *workers_of(started.process.pid))]
+                    shares = [pss(pid) for pid in processes_of(started.process.pid)]
             apart = " + ".join(f"{share:.0f}" for share in shares)
             rows.append((what, str(workers), f"{sum(shares):.0f}", bound, apart))
     print("\nMemory of all processes when idle, MB (PSS)\n")

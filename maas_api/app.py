@@ -40,6 +40,7 @@ from maas_api.store.assembly import database_url
 from maas_api.subscriptions import assembly as subscriptions
 from maas_api.subscriptions import views as subscription_views
 from maas_api.usage import assembly as usage
+from maas_api.usage.http.ingest import PATH as USAGE_PATH
 from maas_api.usage.pricelist import Prices
 from maas_api.validation import assembly as validation
 from maas_api.wire import RouteTable
@@ -109,6 +110,7 @@ def build(settings: Settings, shared: Path | None = None, *, migrated: bool = Fa
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", callback.route)
+    fast.add("POST", USAGE_PATH, metering.ingest)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     blueprints = [subscription_views.blueprint(known.directory), *auditing.blueprints]
     blueprints += [*minting.blueprints, *metering.blueprints]

@@ -16,7 +16,10 @@ from maas_api.store.database import Database
 from maas_api.store.keeper import Keeper
 from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.http import ingest, views
-from maas_api.usage.intake import Intake
+from maas_api.usage.intake.apart import Apart
+from maas_api.usage.intake.batch import Intake
+from maas_api.usage.intake.here import Here
+from maas_api.usage.intake.messages import Order
 from maas_api.usage.own_key import OwnKey
 from maas_api.usage.pricelist import Prices, no_models
 from maas_api.usage.prices import PriceBook
@@ -25,6 +28,7 @@ from maas_api.usage.service import UsageService
 from maas_api.usage.statements.holds import Bank, state_of
 from maas_api.usage.statements.ledger import Ledger
 from maas_api.usage.statements.reading import Reading
+from maas_api.wire import FastRoute
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Assembled:
     """What the composition root needs of the room."""
 
     blueprints: Sequence[Blueprint]
+    ingest: FastRoute
     background: Sequence[Background]
     spending: Spending
     service: UsageService
@@ -44,7 +49,10 @@ def build(
     """Usage over the store that the keys are in. Connects to nothing until started or used."""
     keep = settings.budget_unreported == "spend"
     ledger = Ledger(store.database, settings.tenant_name, keep=keep, now=store.now)
-    intake = Intake(ledger, prices)
+    here = Here(Intake(ledger, prices))
+    apart = None
+    if store.database.postgres:  # an embedded file has one writer at a time, and one process more would wait for it
+        apart = Apart(Order(store.database.url, settings.tenant_name, keep), here, prices)
     service = UsageService(Reading(store.database, settings.tenant_name), store.get, admins, prices, store.now)
     spending = Spending(
         Bank(store.database, keep=keep),
@@ -55,8 +63,14 @@ def build(
     presented = Presented(keys)
     own_key = OwnKey(presented, store.get, service, partial(state_of, store.database, keep=keep))
     return Assembled(
-        (ingest.blueprint(intake), views.blueprint(service, own_key, presented)),
-        (Keeper("usage", ledger.forget, ledger.now, settings.usage_retention_days), spending),
+        (views.blueprint(service, own_key, presented),),
+        ingest.route(apart or here),
+        (
+            Keeper("usage", ledger.forget, ledger.now, settings.usage_retention_days),
+            spending,
+            here,
+            *(() if apart is None else (apart,)),
+        ),
         spending,
         service,
         own_key,

@@ -102,7 +102,9 @@ class Ledger:
         ids = {series.key_id for _hour, series in batch.rows} - {""} - self._noted
         wanted = {months.month_of(datetime.fromtimestamp(hour, UTC)) for hour, _series in batch.rows} - self._months
         rows = _encoded(batch.rows)
-        with self._database.writing() as connection:
+        # Most batches are one statement by itself, and one round trip; what stands beside it needs a transaction.
+        alone = self._database.postgres and not (ids or wanted or batch.settlements)
+        with self._database.at_once() if alone else self._database.writing() as connection:
             if self._database.postgres:
                 for month in wanted:
                     months.ensure(connection, NAME, month)

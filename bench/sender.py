@@ -1,0 +1,87 @@
+"""Posts usage as a gateway does, from a process of its own: what it takes is not to be seen by who measures."""
+
+from __future__ import annotations
+
+import http.client
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection
+from typing import Final
+
+from tests.support import otlp
+from tests.support.otlp import batch, call
+
+RECORDS: Final = 50
+"""Of a batch: some dozens, as Envoy sends them."""
+A_SECOND: Final = 20
+"""Batches of so many records are a thousand."""
+
+
+class Sender:
+    """The process, as it is spoken to."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+
+    @contextmanager
+    def sending(self, port: int, seconds: float) -> Iterator[None]:
+        """A thousand records a second arrive at a port until the block ends, ``seconds`` at most."""
+        self._line.send((port, seconds))
+        self._line.recv()  # they are made by now
+        yield
+        self._line.send(None)
+        refused = self._line.recv()
+        assert not refused, refused
+
+
+@contextmanager
+def sender(headers: Mapping[str, str]) -> Iterator[Sender]:
+    """One that posts with these headers."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(theirs, dict(headers)), daemon=True)
+    process.start()
+    theirs.close()
+    yield Sender(ours)
+    ours.close()
+    process.join(10)
+
+
+def _run(line: Connection, headers: dict[str, str]) -> None:
+    number = 0
+    while True:
+        try:
+            port, seconds = line.recv()
+        except EOFError:
+            return
+        bodies = [made(number + turn) for turn in range(int(seconds * A_SECOND))]
+        number += len(bodies)
+        line.send(True)
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:  # kept, as by Envoy
+            statuses = [post(connection, headers, body) for body in _paced(line, bodies)]
+        refused = [status for status in statuses if status != 200]
+        line.recv()
+        line.send(refused)
+
+
+def _paced(line: Connection, bodies: list[bytes]) -> Iterator[bytes]:
+    begun = time.monotonic()
+    for turn, body in enumerate(bodies):
+        if line.poll(max(0.0, begun + turn / A_SECOND - time.monotonic())):
+            return
+        yield body
+
+
+def made(number: int) -> bytes:
+    """A batch that is like no other."""
+    calls = [call(user=f"user-{n % 40}", key_id=f"key-0-{n % 50}", model=f"m{n % 5}") for n in range(RECORDS)]
+    return batch(calls, at=time.time() - number * 0.01)
+
+
+def post(connection: http.client.HTTPConnection, headers: Mapping[str, str], body: bytes) -> int:
+    """The status of the answer."""
+    connection.request("POST", "/internal/v1/usage", body, {**otlp.HEADERS, **headers})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status

@@ -1,0 +1,81 @@
+"""The process that takes batches in for one worker, whose interpreter has nothing to do with them.
+
+It is started by :mod:`maas_api.usage.intake.apart`, which it talks to over the socket that is its standard input, and
+ends when that is closed: with the worker, however that ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+
+from maas_api.store.database import open_database
+from maas_api.usage import otlp
+from maas_api.usage.intake.batch import Intake, NotStoredError
+from maas_api.usage.intake.here import AT_ONCE
+from maas_api.usage.intake.messages import READY, Batch, Failed, Malformed, Order, Outcome
+from maas_api.usage.otlp import OtlpError
+from maas_api.usage.prices import NO_PRICES, PriceBook
+from maas_api.usage.statements.ledger import Ledger
+
+
+def main() -> None:
+    """Take batches in until nobody is there to send any."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # the worker is told as well, and answers first what it has begun
+    # Counting can wait, validations cannot: whatever else wants the processor has it at once. A lower priority alone
+    # would let this process end its turn first.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    talk(Connection(os.dup(0)))
+
+
+def talk(line: Connection) -> None:
+    """Read an order, then books of prices and batches; answer each batch."""
+    order: Order = line.recv()
+    database = open_database(order.url, max_open=AT_ONCE, max_idle=AT_ONCE)
+    books = [NO_PRICES]
+    intake = Intake(Ledger(database, order.tenant, keep=order.keep), lambda: books[0])
+    answering = threading.Lock()
+
+    def answer(batch: Batch) -> None:
+        outcome = _outcome(intake, batch)
+        try:
+            with answering:
+                line.send((batch.number, outcome))
+        except OSError:  # nobody is there any more: the batch is sent again, and known
+            return
+
+    otlp.reply()  # loads what reads the batches
+    gc.collect()
+    gc.freeze()
+    line.send(READY)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            while True:
+                said: Batch | PriceBook = line.recv()
+                if isinstance(said, PriceBook):
+                    books[0] = said
+                else:
+                    pool.submit(answer, said)
+        except (EOFError, OSError):
+            pass
+    database.stop()
+
+
+def _outcome(intake: Intake, batch: Batch) -> Outcome:
+    try:
+        return intake.take(batch.body, batch.encoding)
+    except OtlpError as fault:
+        return Malformed(str(fault))
+    except NotStoredError as fault:
+        return Failed(str(fault))
+    except Exception as fault:  # a fault of ours: whoever waits is told, by its name alone
+        return Failed(type(fault).__name__)
+
+
+if __name__ == "__main__":
+    main()
