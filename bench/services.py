@@ -49,9 +49,20 @@ def _environment(store: str, **more: str) -> dict[str, str]:
 def maas(
     store: str, *, workers: int = 1, tls: bool = False, manifests: Path | None = None, root: Path = ROOT, **more: str
 ) -> Iterator[Running]:
-    """The service, as it is served; without ``manifests`` it lists nothing. ``root``: whose checkout it runs from."""
+    """The service, as it is served; without ``manifests`` it lists nothing. ``root``: whose checkout it runs from, with
+    what is installed there, else with what is here."""
     port = free_port()
-    command = [sys.executable, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
+    own = root / ".venv" / "bin" / "python"
+    command = [
+        str(own) if own.exists() else sys.executable,
+        "-m",
+        "maas_api",
+        "serve",
+        "--address",
+        f"127.0.0.1:{port}",
+        "--workers",
+        str(workers),
+    ]
     with tempfile.TemporaryDirectory() as nothing:
         command += ["--manifests", str(manifests or nothing), *(["--tls-self-signed"] if tls else [])]
         with started(command, _environment(store, **more), port, "" if tls else "/health", root) as master:
