@@ -73,9 +73,9 @@ def _paced(line: Connection, bodies: list[bytes]) -> Iterator[bytes]:
         yield body
 
 
-def made(number: int) -> bytes:
-    """A batch that is like no other."""
-    calls = [call(user=f"user-{n % 40}", key_id=f"key-0-{n % 50}", model=f"m{n % 5}") for n in range(RECORDS)]
+def made(number: int, records: int = RECORDS, *, of: int = 0) -> bytes:
+    """A batch of sender ``of`` that is like no other of theirs with another number."""
+    calls = [call(user=f"user-{n % 40}", key_id=f"key-{of}-{n % 50}", model=f"m{n % 5}") for n in range(records)]
     return batch(calls, at=time.time() - number * 0.01)
 
 

@@ -53,16 +53,8 @@ def maas(
     what is installed there, else with what is here."""
     port = free_port()
     own = root / ".venv" / "bin" / "python"
-    command = [
-        str(own) if own.exists() else sys.executable,
-        "-m",
-        "maas_api",
-        "serve",
-        "--address",
-        f"127.0.0.1:{port}",
-        "--workers",
-        str(workers),
-    ]
+    python = str(own) if own.exists() else sys.executable
+    command = [python, "-m", "maas_api", "serve", "--address", f"127.0.0.1:{port}", "--workers", str(workers)]
     with tempfile.TemporaryDirectory() as nothing:
         command += ["--manifests", str(manifests or nothing), *(["--tls-self-signed"] if tls else [])]
         with started(command, _environment(store, **more), port, "" if tls else "/health", root) as master:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.load import Load, need_wrk, posts
-from bench.sender import post, sender
+from bench.sender import made, post, sender
 from bench.services import VALIDATE, Running, ceiling, maas
 from bench.stores import fill, postgres
 from maas_api.gateway.authorizer import PREFIX, Authorizer
@@ -35,7 +35,6 @@ from maas_api.usage.statements.reading import Reading
 from maas_api.validation.verdict import Verdict, accepted
 from maas_api.wire import Pending, Request
 from tests.support import usage_rows
-from tests.support.otlp import batch, call
 from tests.support.postgres import PostgresServer
 
 _SECRET = "bench"
@@ -70,7 +69,7 @@ def _ingestion(service: Running, seconds: float) -> float:
     """Records a second with four senders."""
     counts = [0] * 4
     # Made before the clock runs: the sender's work is not the server's. Each has a time of its own, so all are new.
-    bodies = [[_batch(number, time.time() - turn * 0.01) for turn in range(int(seconds * 40))] for number in range(4)]
+    bodies = [[made(turn, _RECORDS, of=number) for turn in range(int(seconds * 40))] for number in range(4)]
     begun = time.monotonic()
 
     def send(number: int) -> None:
@@ -258,11 +257,6 @@ def _timed(server: PostgresServer, work: Callable[[], object]) -> tuple[float, f
     before, begun = time.process_time() + server.cpu_seconds(), time.perf_counter()
     work()
     return time.perf_counter() - begun, time.process_time() + server.cpu_seconds() - before
-
-
-def _batch(number: int, at: float, records: int = _RECORDS) -> bytes:
-    calls = [call(user=f"user-{n % 40}", key_id=f"key-{number}-{n % 50}", model=f"m{n % 5}") for n in range(records)]
-    return batch(calls, at=at)
 
 
 def _together(works: list[Callable[[], None]]) -> None:

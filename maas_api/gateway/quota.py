@@ -41,6 +41,8 @@ def counted(user: str, key_id: str, subscription: str, model: str, provider: str
 def held(allowed: Reply, decided: Decision) -> Reply:
     """The yes with what is held for the call and what is left, or the no."""
     if isinstance(decided, Granted):
+        if decided.hold is None:
+            return allowed
         shown: tuple[Reply, Reply] | None = decided.shown
         if shown is None or shown[0] is not allowed:
             shown = decided.shown = allowed, _granted(allowed, decided)
@@ -51,9 +53,7 @@ def held(allowed: Reply, decided: Decision) -> Reply:
 
 
 def _granted(allowed: Reply, decided: Granted) -> Reply:
-    if decided.hold is None:
-        return allowed
-    more, said = _hold(decided.hold)
+    more, said = _NOTHING if decided.hold is None else _hold(decided.hold)
     for left in (decided.tokens, decided.cost):
         if left is not None:
             more, said = _with_left(more, said, *left)

@@ -39,6 +39,7 @@ LATE_SECONDS: Final = 0.5
 the next ones are the worker's."""
 _CHILD: Final = "maas_api.usage.intake.child"
 _AGAIN_SECONDS: Final = 1.0  # from one start to the next, at least
+_FAILED_SECONDS: Final = 60.0  # where the last one never came to be ready
 _END_SECONDS: Final = 5
 
 _log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Apart:
             if waited > ANSWER_SECONDS:
                 helper.give_up()
         if (helper is None or helper.ended) and now >= self._again_at:
-            self._again_at = now + _AGAIN_SECONDS
+            self._again_at = now + (_AGAIN_SECONDS if helper is None or helper.ready else _FAILED_SECONDS)
             threading.Thread(target=self._begin, name="usage-begin", daemon=True).start()
         return self._here.submit(body, encoding)
 
@@ -101,7 +102,7 @@ def _started(order: Order, prices: Callable[[], PriceBook]) -> _Helper | None:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)  # noqa: S603 -- our own
+            process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)  # noqa: S603 -- our module
         except OSError as fault:
             ours.close()
             _log.error("no process could be started to take usage in", extra={"fault": str(fault)})

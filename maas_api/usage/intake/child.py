@@ -12,6 +12,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from typing import Final
 
 from maas_api.store.database import open_database
 from maas_api.usage import otlp
@@ -22,6 +23,8 @@ from maas_api.usage.otlp import OtlpError
 from maas_api.usage.prices import NO_PRICES, PriceBook
 from maas_api.usage.statements.ledger import Ledger
 
+_NICE: Final = 5
+
 
 def main() -> None:
     """Take batches in until nobody is there to send any."""
@@ -29,7 +32,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the worker is told as well, and answers first what it has begun
     # Counting can wait, validations cannot: whatever else wants the processor has it at once. A lower priority alone
     # would let this process end its turn first.
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not Linux, or a sandbox that does not let it
+        os.nice(_NICE)
     talk(Connection(os.dup(0)))
 
 
