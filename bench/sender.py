@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -17,6 +19,8 @@ RECORDS: Final = 50
 """Of a batch: some dozens, as Envoy sends them."""
 A_SECOND: Final = 20
 """Batches of so many records are a thousand."""
+_CONNECTIONS: Final = 8
+"""Kept, as by Envoy, which does not wait for one answer before the next batch either."""
 
 
 class Sender:
@@ -58,11 +62,30 @@ def _run(line: Connection, headers: dict[str, str]) -> None:
         bodies = [made(number + turn) for turn in range(int(seconds * A_SECOND))]
         number += len(bodies)
         line.send(True)
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:  # kept, as by Envoy
-            statuses = [post(connection, headers, body) for body in _paced(line, bodies)]
+        with ExitStack() as stack:
+            connections = [stack.enter_context(closing(_connection(port))) for _ in range(_CONNECTIONS)]
+            statuses = _posted(connections, headers, _paced(line, bodies))
         refused = [status for status in statuses if status != 200]
         line.recv()
         line.send(refused)
+
+
+def _connection(port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+
+def _posted(
+    connections: list[http.client.HTTPConnection], headers: Mapping[str, str], bodies: Iterable[bytes]
+) -> list[int]:
+    """The statuses. A batch is sent when it is its time, not when the one before is answered."""
+    statuses, waiting, turns = [], deque[http.client.HTTPConnection](), itertools.cycle(connections)
+    for body in bodies:
+        if len(waiting) == len(connections):
+            statuses.append(_status(waiting.popleft()))
+        connection = next(turns)
+        _send(connection, headers, body)
+        waiting.append(connection)
+    return statuses + [_status(connection) for connection in waiting]
 
 
 def _paced(line: Connection, bodies: list[bytes]) -> Iterator[bytes]:
@@ -81,7 +104,15 @@ def made(number: int, records: int = RECORDS, *, of: int = 0) -> bytes:
 
 def post(connection: http.client.HTTPConnection, headers: Mapping[str, str], body: bytes) -> int:
     """The status of the answer."""
+    _send(connection, headers, body)
+    return _status(connection)
+
+
+def _send(connection: http.client.HTTPConnection, headers: Mapping[str, str], body: bytes) -> None:
     connection.request("POST", "/internal/v1/usage", body, {**otlp.HEADERS, **headers})
+
+
+def _status(connection: http.client.HTTPConnection) -> int:
     answer = connection.getresponse()
     answer.read()
     return answer.status

@@ -82,6 +82,16 @@ def fold(entries: Iterable[Entry], body: bytes, now: float, book: PriceBook = NO
     return Folded(rows, counted, skipped, digest, tuple(settlements))
 
 
+def merged(some: Iterable[Rows]) -> Rows:
+    """The rows of several batches, each place once."""
+    sums: Rows = {}
+    for rows in some:
+        for place, counts in rows.items():
+            known = sums.get(place)
+            sums[place] = counts if known is None else known + counts
+    return sums
+
+
 def _settlement(found: Measure, hold: Hold, at: datetime, book: PriceBook) -> Settlement:
     series, counts = found.series, found.counts
     holders = [series.key_id] if series.key_id else []

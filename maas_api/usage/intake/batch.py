@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from maas_api.usage import otlp
 from maas_api.usage.prices import NO_PRICES, PriceBook
-from maas_api.usage.rollup import Rows, fold
+from maas_api.usage.rollup import Folded, Rows, fold
 from maas_api.usage.statements.ledger import Ledger
 
 
 class NotStoredError(Exception):
-    """The batch could not be stored: nothing of it is counted, and sending it again is right. Says what failed."""
+    """The batch could not be stored: nothing of it is counted, and sending it again is right. Says what failed.
+
+    ``away``: the store itself, so that another batch would fail as well.
+    """
+
+    def __init__(self, fault: str, *, away: bool = False) -> None:
+        super().__init__(fault)
+        self.away = away
 
 
 class Tally(NamedTuple):
@@ -62,13 +69,24 @@ class Intake:
     def take(self, body: bytes, encoding: str = "") -> Taken:
         """Take an OTLP request in; ``encoding`` is its Content-Encoding. Raises OtlpError for one that is none, and
         NotStoredError when the store fails."""
+        return self.store([self.read(body, encoding)])[0]
+
+    def read(self, body: bytes, encoding: str = "") -> Folded:
+        """What a request holds. Raises OtlpError."""
         body = otlp.unpack(body, encoding)
-        batch = fold(otlp.entries(body), body, self._clock(), self._prices())
+        return fold(otlp.entries(body), body, self._clock(), self._prices())
+
+    def store(self, some: Sequence[Folded]) -> list[Taken]:
+        """Add batches to the store, in one transaction. Raises NotStoredError: then none of them is added."""
         try:
-            fresh = self._ledger.add(batch)
+            fresh = self._ledger.add_all(some)
         except sa.exc.SQLAlchemyError as fault:
-            raise NotStoredError(type(fault).__name__) from fault
-        return Taken(batch.counted, batch.skipped, not fresh, _tallies(batch.rows) if fresh else {})
+            away = isinstance(fault, (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError))
+            raise NotStoredError(type(fault).__name__, away=away) from fault
+        return [
+            Taken(batch.counted, batch.skipped, not is_new, _tallies(batch.rows) if is_new else {})
+            for batch, is_new in zip(some, fresh, strict=True)
+        ]
 
 
 def _tallies(rows: Rows) -> Tallies:

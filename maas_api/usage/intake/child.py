@@ -10,17 +10,18 @@ import gc
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Final
 
 from maas_api.store.database import open_database
 from maas_api.usage import otlp
-from maas_api.usage.intake.batch import Intake, NotStoredError
-from maas_api.usage.intake.here import AT_ONCE
+from maas_api.usage.intake.batch import Intake
 from maas_api.usage.intake.messages import READY, Batch, Failed, Malformed, Order, Outcome
+from maas_api.usage.intake.together import Together
 from maas_api.usage.otlp import OtlpError
 from maas_api.usage.prices import NO_PRICES, PriceBook
+from maas_api.usage.rollup import Folded
 from maas_api.usage.statements.ledger import Ledger
 
 _NICE: Final = 5
@@ -42,43 +43,43 @@ def main() -> None:
 def talk(line: Connection) -> None:
     """Read an order, then books of prices and batches; answer each batch."""
     order: Order = line.recv()
-    database = open_database(order.url, max_open=AT_ONCE, max_idle=AT_ONCE)
+    database = open_database(order.url, max_open=1, max_idle=1)
     books = [NO_PRICES]
     intake = Intake(Ledger(database, order.tenant, keep=order.keep), lambda: books[0])
     answering = threading.Lock()
 
-    def answer(batch: Batch) -> None:
-        outcome = _outcome(intake, batch)
+    def answer(number: int, outcome: Outcome) -> None:
         try:
             with answering:
-                line.send((batch.number, outcome))
+                line.send((number, outcome))
         except OSError:  # nobody is there any more: the batch is sent again, and known
             return
 
     otlp.reply()  # loads what reads the batches
     gc.collect()
     gc.freeze()
-    line.send(READY)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            while True:
-                said: Batch | PriceBook = line.recv()
-                if isinstance(said, PriceBook):
-                    books[0] = said
-                else:
-                    pool.submit(answer, said)
-        except (EOFError, OSError):
-            pass
+    together = Together(intake, answer)
+    with suppress(EOFError, OSError):
+        line.send(READY)
+        while True:
+            said: Batch | PriceBook = line.recv()
+            if isinstance(said, PriceBook):
+                books[0] = said
+                continue
+            read = _read(intake, said)
+            if isinstance(read, Folded):
+                together.put(said.number, read)
+            else:
+                answer(said.number, read)
+    together.stop()
     database.stop()
 
 
-def _outcome(intake: Intake, batch: Batch) -> Outcome:
+def _read(intake: Intake, batch: Batch) -> Folded | Malformed | Failed:
     try:
-        return intake.take(batch.body, batch.encoding)
+        return intake.read(batch.body, batch.encoding)
     except OtlpError as fault:
         return Malformed(str(fault))
-    except NotStoredError as fault:
-        return Failed(str(fault))
     except Exception as fault:  # a fault of ours: whoever waits is told, by its name alone
         return Failed(type(fault).__name__)
 

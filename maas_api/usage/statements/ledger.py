@@ -1,9 +1,9 @@
-"""Adding to the sums: one statement for a batch, committed before anybody is told that it was taken."""
+"""Adding to the sums: one transaction for some batches, committed before anybody is told that they were taken."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,7 +13,7 @@ from maas_api.store import months
 from maas_api.store.database import Database
 from maas_api.store.limits import LABEL
 from maas_api.usage.record import Counts
-from maas_api.usage.rollup import Folded, Rows
+from maas_api.usage.rollup import Folded, Rows, merged
 from maas_api.usage.statements import holds
 from maas_api.usage.statements.tables import DIMENSIONS, NAME, batches, usage
 
@@ -26,21 +26,22 @@ _FIELDS = ("tenant", "hour", *DIMENSIONS, *Counts._fields)
 _PLACE = ("tenant", "username", "key_id", "hour", "model", "subscription", "provider", "endpoint")
 _SUMS = ", ".join(f"{name} = {NAME}.{name} + excluded.{name}" for name in Counts._fields)
 
-# Rows are added to in the order of their key, so that two batches at once wait for each other and never deadlock.
+# Digests, then rows, each in the order of their key: two transactions at once wait for each other and never deadlock.
+_NEW_POSTGRES = sa.text(
+    """
+    INSERT INTO maas_usage_batches (digest, received_at)
+    SELECT digest, CAST(:now AS timestamptz) FROM unnest(CAST(:digests AS text[])) AS digest ORDER BY digest
+    ON CONFLICT DO NOTHING RETURNING digest
+    """
+)
 _ADD_POSTGRES = sa.text(
     f"""
-    WITH fresh AS (
-        INSERT INTO maas_usage_batches (digest, received_at)
-        SELECT CAST(:digest AS text), CAST(:now AS timestamptz) WHERE CAST(:digest AS text) <> ''
-        ON CONFLICT DO NOTHING RETURNING 1
-    )
     INSERT INTO {NAME} ({", ".join(_FIELDS)})
     SELECT CAST(:tenant AS text), to_timestamp(hour), {", ".join((*DIMENSIONS, *Counts._fields))}
     FROM json_to_recordset(CAST(:rows AS json)) AS rows (
         hour bigint, {", ".join(f"{name} text" for name in DIMENSIONS)},
         {", ".join(f"{name} bigint" for name in Counts._fields)}
     )
-    WHERE CAST(:digest AS text) = '' OR EXISTS (SELECT FROM fresh)
     ORDER BY {", ".join(name for name in _PLACE if name != "tenant")}
     ON CONFLICT ({", ".join(_PLACE)}) DO UPDATE SET {_SUMS}
     """  # noqa: S608 -- column names of ours
@@ -54,9 +55,12 @@ _ADD_SQLITE = sa.text(
     ON CONFLICT ({", ".join(_PLACE)}) DO UPDATE SET {_SUMS}
     """  # noqa: S608 -- column names of ours
 )
-_NEW_BATCH_SQLITE = sa.text(
-    "INSERT INTO maas_usage_batches (digest, received_at)"
-    " VALUES (:digest, strftime('%Y-%m-%d %H:%M:%S.000000', :now, 'unixepoch')) ON CONFLICT DO NOTHING"
+_NEW_SQLITE = sa.text(
+    """
+    INSERT INTO maas_usage_batches (digest, received_at)
+    SELECT value, strftime('%Y-%m-%d %H:%M:%S.000000', :now, 'unixepoch') FROM json_each(:digests) WHERE true
+    ON CONFLICT DO NOTHING RETURNING digest
+    """
 )
 _NOTE_KEYS = """
     INSERT INTO maas_usage_keys (tenant, key_id, username, name, subscription, labels)
@@ -97,29 +101,29 @@ class Ledger:
 
     def add(self, batch: Folded) -> bool:
         """Add a batch and commit. False where it had been added before; then nothing changes."""
-        if not batch.rows:
-            return True
-        ids = {series.key_id for _hour, series in batch.rows} - {""} - self._noted
-        wanted = {months.month_of(datetime.fromtimestamp(hour, UTC)) for hour, _series in batch.rows} - self._months
-        rows = _encoded(batch.rows)
-        # Most batches are one statement by itself, and one round trip; what stands beside it needs a transaction.
-        alone = self._database.postgres and not (ids or wanted or batch.settlements)
-        with self._database.at_once() if alone else self._database.writing() as connection:
-            if self._database.postgres:
-                for month in wanted:
-                    months.ensure(connection, NAME, month)
-                values = {"digest": batch.digest, "now": self.now(), "tenant": self._tenant, "rows": rows}
-                fresh = connection.execute(_ADD_POSTGRES, values).rowcount > 0
-            else:
-                fresh = self._add_sqlite(connection, batch.digest, rows)
-            if ids and fresh:
+        return self.add_all([batch])[0]
+
+    def add_all(self, some: Sequence[Folded]) -> list[bool]:
+        """Add batches and commit, all or none. Gives for each whether it was new: nothing of the others is added."""
+        if not any(batch.rows for batch in some):
+            return [True] * len(some)
+        with self._database.writing() as connection:
+            fresh = self._fresh(connection, some)
+            new = [batch for batch, is_new in zip(some, fresh, strict=True) if is_new]
+            rows = merged(batch.rows for batch in new)
+            ids = {series.key_id for _hour, series in rows} - {""} - self._noted
+            wanted = {months.month_of(datetime.fromtimestamp(hour, UTC)) for hour, _series in rows} - self._months
+            if rows:
+                self._add(connection, rows, wanted)
+            if ids:
                 self._note(connection, ids)
-            if batch.settlements and fresh:
-                holds.settle(connection, self._database, batch.settlements, self.now(), keep=self._keep)
+            settlements = [settlement for batch in new for settlement in batch.settlements]
+            if settlements:
+                holds.settle(connection, self._database, settlements, self.now(), keep=self._keep)
         self._months |= wanted
         if len(self._noted) > _NOTED_MAX:
             self._noted.clear()
-        self._noted |= ids if fresh else set()
+        self._noted |= ids
         return fresh
 
     def forget(self, before: datetime | None) -> int:
@@ -150,13 +154,31 @@ class Ledger:
             if done < _DELETED_AT_ONCE:
                 return deleted
 
-    def _add_sqlite(self, connection: sa.Connection, digest: str, rows: str) -> bool:
-        if digest:
-            now = self.now().timestamp()
-            if not connection.execute(_NEW_BATCH_SQLITE, {"digest": digest, "now": now}).rowcount:
-                return False
-        connection.execute(_ADD_SQLITE, {"tenant": self._tenant, "rows": rows})
-        return True
+    def _fresh(self, connection: sa.Connection, some: Sequence[Folded]) -> list[bool]:
+        """Which were not added before; from here on they were. One without a digest, or without rows, always is."""
+        known = {batch.digest for batch in some if batch.rows} - {""}
+        if not known:
+            return [True] * len(some)
+        if self._database.postgres:
+            values = {"digests": sorted(known), "now": self.now()}
+            new = set(connection.scalars(_NEW_POSTGRES, values))
+        else:
+            values = {"digests": json.dumps(sorted(known)), "now": self.now().timestamp()}
+            new = set(connection.scalars(_NEW_SQLITE, values))
+        fresh = []
+        for batch in some:
+            fresh.append(batch.digest not in known or batch.digest in new)
+            new.discard(batch.digest)  # the same one twice among these
+        return fresh
+
+    def _add(self, connection: sa.Connection, rows: Rows, wanted: Iterable[datetime]) -> None:
+        values = {"tenant": self._tenant, "rows": _encoded(rows)}
+        if self._database.postgres:
+            for month in wanted:
+                months.ensure(connection, NAME, month)
+            connection.execute(_ADD_POSTGRES, values)
+        else:
+            connection.execute(_ADD_SQLITE, values)
 
     def _note(self, connection: sa.Connection, ids: Collection[str]) -> None:
         """Keep what these keys are called; the key's own row may be deleted one day."""

@@ -236,8 +236,8 @@ def test_the_first_batch_starts_it_and_the_first_that_it_can_take_it_does(servic
     (child,) = _children(service.process.pid)
     assert "postgresql" not in " ".join(child.cmdline())
     until(lambda: os.sched_getscheduler(child.pid) == os.SCHED_IDLE, what="it gives way to everything else")
-    # Its threads are those of the pool once it has been sent something.
-    until(lambda: _posted(service) == 200 and child.num_threads() > 1, what="it takes batches in")
+    # It connects to the store once it has been sent something.
+    until(lambda: _posted(service) == 200 and child.net_connections("tcp"), what="it takes batches in")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
