@@ -12,6 +12,7 @@ from flask import Flask
 from maas_api.access import assembly as access
 from maas_api.access.caller import Caller
 from maas_api.audit import assembly as audit
+from maas_api.audit.origin import noted
 from maas_api.config import Settings
 from maas_api.edge import guard, health, web
 from maas_api.edge.health import Check, Readiness
@@ -25,6 +26,7 @@ from maas_api.identity import assembly as identity
 from maas_api.identity import tenants
 from maas_api.identity.headers import Identity
 from maas_api.keys import assembly as keys
+from maas_api.keys.http.minting import PATH as MINT_PATH
 from maas_api.kube import secrets
 from maas_api.kube import sources as kube_sources
 from maas_api.lifecycle import Background
@@ -110,6 +112,7 @@ def build(settings: Settings, shared: Path | None = None, *, migrated: bool = Fa
     Listing(calls).register(fast)
     fast.add("POST", "/internal/v1/subscriptions/select", subscription_views.select_route(known.directory))
     fast.add("POST", "/internal/v1/api-keys/validate", callback.route)
+    fast.add("POST", MINT_PATH, noted(minting.mint), waits=True)
     fast.add("POST", USAGE_PATH, metering.ingest)
     fast.add_prefix(AUTHZ_PREFIX, authorizer.route)
     blueprints = [subscription_views.blueprint(known.directory), *auditing.blueprints]

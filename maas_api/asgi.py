@@ -146,7 +146,7 @@ class Entry:
                     in_flight.inc()
                     try:
                         if isinstance(answer, Request):
-                            answer, label = await self._flask(answer, scope)
+                            answer, label = await self._in_a_thread(answer, scope, found)
                         else:
                             answer = await self._mailbox.settle(answer)
                     finally:
@@ -171,7 +171,7 @@ class Entry:
                 raise
         seconds = perf_counter() - begun
         self._recorder.count(method, label or UNMATCHED, answer.status, seconds)
-        if self._recorder.wants_line(answer, hot=found is not None):
+        if self._recorder.wants_line(answer, hot=found is not None and not found.waits):
             client = scope.get("client")
             self._recorder.line(method, scope["path"], answer.status, seconds, client[0] if client else "", context)
         if self._tracing is not None and span is not None:
@@ -192,7 +192,7 @@ class Entry:
     def _at_once(
         self, scope: Scope, headers: RawHeaders, body: bytes, found: Found | None, *, too_long: bool
     ) -> Reply | Pending | Request:
-        """The answer of the guard or of a fast route, or the request that Flask is to answer."""
+        """The answer of the guard or of a fast route, or the request that is to be answered in a thread."""
         path = scope["path"]
         if path.startswith(guard.PREFIX):
             refused = self._service.internal.refuse(path, headers)
@@ -201,18 +201,23 @@ class Entry:
         query = scope["query_string"]
         target = path if not query else f"{path}?{query.decode('latin-1')}"
         request = Request(scope["method"], path, target, headers, body)
-        if found is not None:
+        if found is not None and not found.waits:
             return found.route(request)
         return too_large(self._limit) if too_long else request
 
-    async def _flask(self, request: Request, scope: Scope) -> bridge.Called:
+    async def _in_a_thread(self, request: Request, scope: Scope, found: Found | None) -> bridge.Called:
+        """The answer of a route that waits, or of Flask."""
         client = scope.get("client")
-        call = partial(
-            bridge.call,
-            self._service.flask,
-            request,
-            scheme=scope.get("scheme", "http"),
-            client=client[0] if client else "",
+        call = (
+            partial(
+                bridge.call,
+                self._service.flask,
+                request,
+                scheme=scope.get("scheme", "http"),
+                client=client[0] if client else "",
+            )
+            if found is None
+            else partial(bridge.straight, found, request)
         )
         begin_by = perf_counter() + QUEUE_SECONDS
         run = contextvars.copy_context().run

@@ -17,6 +17,9 @@ HeaderLines = tuple[tuple[bytes, bytes], ...]
 """Header lines of an answer, in the order they are sent."""
 
 
+_FIRST_ONLY = frozenset((b"x-maas-username", b"x-maas-group"))
+
+
 class Block(tuple[tuple[bytes, bytes], ...]):
     """Header lines with how they go over the wire, for answers that are given again and again."""
 
@@ -62,6 +65,18 @@ class Request(NamedTuple):
     def first_values(self) -> dict[bytes, bytes]:
         """Every header's first value, for whoever reads several of them."""
         return dict(reversed(self.headers))
+
+    def joined(self) -> dict[bytes, str]:
+        """Every header once, repeated ones joined by commas as WSGI has them; of those that say who calls the first
+        counts: joined, it would be blurred where one ends."""
+        found: dict[bytes, str] = {}
+        for name, value in self.headers:
+            text = value.decode("latin-1")
+            if name not in found:
+                found[name] = text
+            elif name not in _FIRST_ONLY:
+                found[name] += "," + text
+        return found
 
     def header_values(self, name: bytes) -> list[str]:
         """Every value of a repeated header, in order."""
@@ -129,6 +144,13 @@ class Pending(NamedTuple):
     timeout: float
     late: Reply
 
+    def settled(self) -> Reply:
+        """The answer, waited for in this thread."""
+        try:
+            return self.promise.result(self.timeout)
+        except TimeoutError:
+            return self.late
+
 
 FastRoute = Callable[[Request], Reply | Pending]
 
@@ -147,6 +169,8 @@ class Found(NamedTuple):
     label: str
     body_bytes: int = 0
     """Largest body it reads; 0 for the service's own limit."""
+    waits: bool = False
+    """It may wait for the store, and is called in a thread."""
 
 
 class RouteTable:
@@ -156,9 +180,9 @@ class RouteTable:
         self._exact: dict[tuple[str, str], Found] = {}
         self._prefixes: list[tuple[str, Found]] = []
 
-    def add(self, method: str, path: str, route: FastRoute) -> None:
-        """Answer exactly this method and path."""
-        self._exact[(method, path)] = Found(route, path)
+    def add(self, method: str, path: str, route: FastRoute, *, waits: bool = False) -> None:
+        """Answer exactly this method and path. ``waits``: see :attr:`Found.waits`."""
+        self._exact[(method, path)] = Found(route, path, waits=waits)
 
     def add_prefix(self, prefix: str, route: FastRoute, *, body_bytes: int = 0) -> None:
         """Answer every method on every path that starts with ``prefix``."""

@@ -11,13 +11,10 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maas_api.wire import ROUTE_KEY, Reply, Request
+from maas_api.wire import ROUTE_KEY, Found, Pending, Reply, Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-_FIRST_ONLY = frozenset((b"x-maas-username", b"x-maas-group"))
-"""Of these the first instance counts; WSGI would join repeated headers with commas and blur where one ends."""
 
 
 def environ(request: Request, *, scheme: str = "http", client: str = "") -> dict[str, Any]:
@@ -43,15 +40,11 @@ def environ(request: Request, *, scheme: str = "http", client: str = "") -> dict
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in request.headers:
-        if name in (b"content-length", b"transfer-encoding"):
-            continue
-        key = "CONTENT_TYPE" if name == b"content-type" else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-        text = value.decode("latin-1")
-        if key not in result:
-            result[key] = text
-        elif name not in _FIRST_ONLY:
-            result[key] += "," + text
+    for name, text in request.joined().items():
+        if name == b"content-type":
+            result["CONTENT_TYPE"] = text
+        elif name not in (b"content-length", b"transfer-encoding"):
+            result["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = text
     return result
 
 
@@ -60,6 +53,14 @@ class Called(NamedTuple):
 
     reply: Reply
     route: str
+
+
+def straight(found: Found, request: Request) -> Called:
+    """The answer of a route that waits, in this thread and without the app."""
+    answer = found.route(request)
+    if isinstance(answer, Pending):
+        answer = answer.settled()
+    return Called(answer, found.label)
 
 
 def call(app: WSGIApplication, request: Request, *, scheme: str = "http", client: str = "") -> Called:

@@ -91,16 +91,9 @@ def _view(route: FastRoute, body_bytes: int = 0) -> Callable[..., Response]:
         answer = route(
             Request(request.method, request.path, request.full_path.rstrip("?"), raw_headers(), request.get_data())
         )
-        return as_response(_settled(answer) if isinstance(answer, Pending) else answer)
+        return as_response(answer.settled() if isinstance(answer, Pending) else answer)
 
     return view
-
-
-def _settled(pending: Pending) -> Reply:
-    try:
-        return pending.promise.result(pending.timeout)
-    except TimeoutError:
-        return pending.late
 
 
 def _not_found(_fault: NotFound) -> BaseResponse:

@@ -14,8 +14,8 @@ from maas_api.config import ConfigError, Settings
 from maas_api.identity.admin import AdminCheck
 from maas_api.keys.budget import BudgetError, Budgets, currencies, from_text
 from maas_api.keys.fleet import KeyFleet
-from maas_api.keys.http import fleet_views, views
-from maas_api.keys.http.views import Unmatched, all_match
+from maas_api.keys.http import fleet_views, minting, views
+from maas_api.keys.http.minting import Unmatched, all_match
 from maas_api.keys.policy import Life, Spending
 from maas_api.keys.service import KeyService, SubscriptionResolver
 from maas_api.keys.statements.caps import Caps
@@ -24,6 +24,7 @@ from maas_api.lifecycle import Background
 from maas_api.observability import metrics
 from maas_api.store.assembly import open_store
 from maas_api.store.database import Database
+from maas_api.wire import FastRoute
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Keys:
     store: KeyStore
     service: KeyService
     fleet: KeyFleet
+    mint: FastRoute
     blueprints: Sequence[Blueprint]
     background: Sequence[Background]
 
@@ -73,8 +75,9 @@ def build(
     caps = Caps(settings.api_key_max_per_user, settings.api_key_mints_per_minute)
     service = key_service(settings, store, subscriptions, admins, caps)
     fleet = KeyFleet(store, admins)
-    one = views.blueprint(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
-    return Keys(store, service, fleet, (one, fleet_views.blueprint(fleet)), (store.database,))
+    mint = minting.route(service, ignore_unknown=settings.mint_unknown_fields == "ignore", unmatched=unmatched)
+    blueprints = views.blueprint(service), fleet_views.blueprint(fleet)
+    return Keys(store, service, fleet, mint, blueprints, (store.database,))
 
 
 def _measure(database: Database, limit: int) -> None:

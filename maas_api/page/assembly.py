@@ -14,7 +14,7 @@ from maas_api.identity.admin import AdminCheck
 from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import StaticTokens, TokenSource
 from maas_api.keys.fleet import KeyFleet
-from maas_api.keys.http.views import Unmatched
+from maas_api.keys.http.minting import Unmatched
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import KeyService
 from maas_api.kube.objects import FeedStatus

@@ -29,7 +29,13 @@ class Busy:
 
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[Busy]:
-    flags = {"sqlite_path": str(tmp_path / "keys.db"), "manifests": str(tmp_path), "threads": "1", "kubernetes": "off"}
+    flags = {
+        "sqlite_path": str(tmp_path / "keys.db"),
+        "manifests": str(tmp_path),
+        "threads": "1",
+        "kubernetes": "off",
+        "default_subscription": "default",
+    }
     service = build(load(flags, {}))
     begun: list[str] = []
     free = threading.Event()
@@ -66,3 +72,25 @@ def test_a_request_that_waited_too_long_for_a_thread_is_not_begun(busy: Busy, mo
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "error" in answer.json()
     assert busy.begun == []
+
+
+WHO = {"X-MaaS-Username": "ann", "X-MaaS-Group": '["team"]'}
+
+
+def test_a_mint_waits_for_a_thread_and_holds_nobody(busy: Busy) -> None:
+    with ThreadPoolExecutor(2) as callers:
+        caller = callers.submit(httpx.get, busy.url + "/slow/first", timeout=20)
+        until(lambda: busy.begun == ["first"], what="the only thread is taken")
+        mint = callers.submit(httpx.post, busy.url + "/v1/api-keys", json={"name": "k"}, headers=WHO, timeout=20)
+        assert httpx.get(busy.url + "/readyz", timeout=5).status_code == 200
+        assert not mint.done()
+        busy.free.set()
+        assert caller.result().text == "first"
+        assert mint.result().status_code == 201
+
+
+def test_a_mint_that_waited_too_long_makes_no_key(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as late:
+        late.setattr(asgi, "QUEUE_SECONDS", 0.0)
+        assert httpx.post(busy.url + "/v1/api-keys", json={"name": "k"}, headers=WHO, timeout=20).status_code == 503
+    assert httpx.post(busy.url + "/v1/api-keys/search", json={}, headers=WHO, timeout=20).json()["data"] == []

@@ -1,4 +1,4 @@
-"""What every key endpoint's answers have in common: their encoding, that nobody keeps them, who gets none."""
+"""What every key endpoint's answers in Flask have in common: their encoding, that nobody keeps them, who gets none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from maas_api.errors import encode
-from maas_api.identity import headers
 from maas_api.identity.headers import Identity
-from maas_api.keys import format as key_format
-from maas_api.keys.faults import limited_key
-from maas_api.providers import CREDENTIAL_HEADERS
+from maas_api.keys.http import asking
 
 _READING = frozenset({"keys.get", "keys.config", "key-fleet.search"})
 
@@ -31,40 +28,25 @@ def never_kept(views: Blueprint) -> None:
 
 
 def reads_only(views: Blueprint) -> None:
-    """Answer 403 to a limited key that would change keys. The gateway's header says that it is one, by being there.
-
-    One with an allow-list may mint where the gateway passes it on: the new key's list is then held to its own.
-    """
+    """Answer 403 to a limited key that would change keys."""
 
     @views.before_request
     def refuse() -> None:
-        if request.endpoint in _READING:
-            return
-        for header, limited in ((headers.MODELS, "limited to certain models"), (headers.BUDGET, "with a budget")):
-            if header == headers.MODELS and request.endpoint == "keys.mint" and presented_key() is not None:
-                continue
-            if header in request.headers:
-                raise limited_key(limited)
+        if request.endpoint not in _READING:
+            asking.refuse_limited(_said)
 
 
 def caller() -> Identity:
     """Who asks. Raises ApiError 401."""
-    return headers.parse(_said(headers.USERNAME), _said(headers.GROUP))
+    return asking.caller(_said)
+
+
+def presented_key() -> str | None:
+    """See :func:`maas_api.keys.http.asking.presented_key`."""
+    return asking.presented_key(_said)
 
 
 def _said(name: str) -> list[str]:
     """A header's values. WSGI has one of each; to look for several walks through all headers."""
     value = request.headers.get(name)
     return [] if value is None else [value]
-
-
-def presented_key() -> str | None:
-    """The API key that the caller authenticated with; None for a platform token. Every gateway of ours passes the
-    credential on to this service, and an API key counts there before anything else that was sent."""
-    for name in CREDENTIAL_HEADERS:
-        for value in _said(name):
-            scheme, _, token = value.strip().partition(" ")
-            credential = (token.strip() if scheme.lower() == "bearer" else "") if name == "authorization" else value
-            if credential.strip().startswith(key_format.PREFIX):
-                return credential.strip()
-    return None

@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
 
 from flask import Blueprint, Response, request
-from marshmallow import EXCLUDE, RAISE
 
 from maas_api.errors import plain
-from maas_api.identity.headers import Identity
 from maas_api.keys import duration
 from maas_api.keys.faults import policy_is_400
 from maas_api.keys.http import json_types, schemas
 from maas_api.keys.http.answers import caller, json_answer, never_kept, presented_key, reads_only
-from maas_api.keys.http.key_json import as_json, minted_json, rotated_json, warnings_json
+from maas_api.keys.http.key_json import as_json, rotated_json
 from maas_api.keys.policy import EPHEMERAL_MAX, PolicyError
 from maas_api.keys.service import KeyService
 
 
-class Unmatched(Protocol):
-    """What of an allow-list opens nothing. It must not raise: a key is made by then."""
-
-    def __call__(self, who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
-        """Those of ``patterns`` that match no model which the caller could call with a key of ``subscription``."""
-
-
-def all_match(who: Identity, subscription: str, patterns: Sequence[str]) -> Sequence[str]:
-    """Where no catalog is there to ask."""
-    return ()
-
-
-def blueprint(service: KeyService, *, ignore_unknown: bool = False, unmatched: Unmatched = all_match) -> Blueprint:
-    """``/v1/api-keys`` and ``/v1/api-keys/{id}``. ``ignore_unknown``: whether a mint may name fields that do not
-    exist."""
+def blueprint(service: KeyService) -> Blueprint:
+    """``/v1/api-keys/{id}`` and what is below it."""
     views = Blueprint("keys", __name__)
     never_kept(views)
     reads_only(views)
-    mint_body = schemas.MintBody(unknown=EXCLUDE if ignore_unknown else RAISE)
     rotate_body, budget_body = schemas.RotateBody(), schemas.BudgetBody()
-
-    @views.post("/v1/api-keys")
-    def mint() -> Response:
-        who = caller()
-        with policy_is_400():
-            asked = json_types.load(mint_body, request.get_data())
-        made = service.mint(who, asked, by=presented_key())
-        idle = unmatched(who, made.record.subscription, made.record.models or ())
-        return json_answer(minted_json(made) | warnings_json(idle, made.dropped), 201)
 
     @views.get("/v1/api-keys/config")
     def config() -> Response:

@@ -17,7 +17,7 @@ from maas_api.keys.fleet import KeyFleet
 from maas_api.keys.format import NewKey
 from maas_api.keys.http import json_types, schemas
 from maas_api.keys.http.key_json import warnings_json
-from maas_api.keys.http.views import Unmatched
+from maas_api.keys.http.minting import Unmatched
 from maas_api.keys.record import KeyRecord
 from maas_api.keys.service import KeyService
 from maas_api.models.calls import Calls

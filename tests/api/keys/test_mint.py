@@ -43,6 +43,24 @@ def test_a_new_key_is_shown_once_and_validates(api: Api) -> None:
     }
 
 
+def test_of_repeated_headers_that_say_who_asks_the_first_counts(api: Api) -> None:
+    said = [("X-MaaS-Username", "ann"), ("X-MaaS-Username", "root"), ("X-MaaS-Group", '["team"]'),
+            ("X-MaaS-Group", '["admins"]')]  # fmt: skip
+    made = api.http.post(CREATE, json={"name": "k"}, headers=said)
+    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+    assert api.validate(made.json()["key"])["username"] == "ann"
+    assert api.validate(made.json()["key"])["groups"] == ["team"]
+
+
+def test_of_two_keys_that_are_presented_neither_mints(api: Api) -> None:
+    keys = [api.mint()["key"] for _ in range(2)]
+    said = [("X-MaaS-Username", "ann"), ("X-MaaS-Group", '["team"]')]
+    answer = api.http.post(
+        CREATE, json={"name": "k"}, headers=[*said, *(("Authorization", f"Bearer {key}") for key in keys)]
+    )
+    assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
+
+
 def test_the_store_holds_a_hash_and_neither_key_nor_prefix(api: Api) -> None:
     made = api.mint()
     with api.database.reading() as connection:
