@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import services
-from bench.machine import free_port, percentile, rss, table
+from bench.machine import percentile, rss, table
 from bench.revocation import CALLER
 from maas_api.demo.seed import CALLS, LOCAL_NAME
 from maas_api.gateway import envoy
 from maas_api.gateway.process import EnvoyProcess
+from tests.support.ports import free_port
 
 MODEL = CALLS[0].model
 SIDES = {"path": f"/llm/{LOCAL_NAME}/v1/chat/completions", "root": "/v1/chat/completions"}

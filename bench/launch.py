@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.cluster import write_config
-from bench.machine import cpu, free_port
+from bench.machine import cpu
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import platform
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -16,14 +15,6 @@ def conditions() -> str:
     """The line that goes above every table."""
     load = os.getloadavg()[0]
     return f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f} at the start"
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(port: int, path: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.cluster import Cluster, cluster, model
-from bench.machine import free_port, percentile, rss, wait_for, workers_of
+from bench.machine import percentile, rss, wait_for, workers_of
 from maas_api.access.caller import Access
 from maas_api.errors import encode
 from maas_api.kube.objects import LLM_INFERENCE_SERVICE, ObjectStore
@@ -29,6 +29,7 @@ from maas_api.models.listing import Listing
 from maas_api.models.sources.kserve import Gateway
 from maas_api.wire import Reply, Request
 from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE
+from tests.support.ports import free_port
 
 CALLER = {"X-MaaS-Username": "bench", "X-MaaS-Group": '["bench"]', "Authorization": "Bearer checked-elsewhere"}
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.machine import free_port
 from bench.services import Running, started
 from tests.support.objects import GATEWAY, GATEWAY_NAMESPACE
+from tests.support.ports import free_port
 
 
 def build(checkout: Path, into: Path) -> Path:

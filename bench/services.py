@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.machine import cpu, free_port, rss, wait_for, workers_of
+from bench.machine import cpu, rss, wait_for, workers_of
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 VALIDATE = "/internal/v1/api-keys/validate"

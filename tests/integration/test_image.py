@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import stat
 import subprocess
@@ -24,6 +23,7 @@ import pytest
 from tests.support import dockerfile
 from tests.support.collector import collector
 from tests.support.kubernetes import ROOT
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 BUILD, FINAL = dockerfile.stages((ROOT / "Dockerfile").read_text())
@@ -155,13 +155,6 @@ def clean_root() -> Iterator[Path]:
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o755)
         shutil.rmtree(root)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.timeout(400)  # it installs everything; on a busy machine that takes a while

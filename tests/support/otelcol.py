@@ -25,6 +25,7 @@ from maas_api.gateway.manifests import Options
 from maas_api.gateway.manifests.collector import configuration
 from tests.support.kubernetes import ROOT
 from tests.support.otlp import HEADERS
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 SECRET_VARIABLE = "MAAS_USAGE_SECRET"
@@ -45,7 +46,7 @@ class Collector:
 
     def __init__(self, folder: Path, usage_url: str, secret: str) -> None:
         self._folder, self._secret = folder, secret
-        self.address = ("127.0.0.1", _free_port())
+        self.address = ("127.0.0.1", free_port())
         self._process: subprocess.Popen[bytes] | None = None
         rendered = configuration(Options())
         rendered["extensions"]["file_storage"]["directory"] = str(folder / "queue")
@@ -106,9 +107,3 @@ def relay(usage_url: str, secret: str) -> Iterator[tuple[str, int]]:
             yield "127.0.0.1", port
         finally:
             server.stop(0).wait(5)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -24,6 +23,7 @@ import psutil
 import psycopg
 
 from maas_api import migrations
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 _SETTINGS = """
@@ -69,9 +69,7 @@ class PostgresServer:
             wheel.ensure_pgdata_inited()
         self._binaries = wheel.bin_path
         self._user = wheel.system_user
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.write(_SETTINGS.format(port=self.port))
         self.run()

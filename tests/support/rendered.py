@@ -175,7 +175,7 @@ KUADRANT = {
     "failure_mode_allow": False,
     "allowed_headers": {"patterns": [{"safe_regex": {"regex": ".*"}}]},
     "http_service": {
-        "server_uri": {"uri": "http://authorino", "cluster": "authorizer", "timeout": "2s"},
+        "server_uri": {"uri": "http://authorino", "cluster": "authorizer", "timeout": "20s"},
         "authorization_response": {
             "allowed_upstream_headers": {"patterns": [{"exact": name} for name in SET_BY_KUADRANT]},
             "allowed_client_headers": {"patterns": [{"exact": "content-type"}]},

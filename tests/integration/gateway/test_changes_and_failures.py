@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from maas_api.demo.simulators.server import Received, Simulator, Whole
 from maas_api.gateway import envoy
 from maas_api.gateway.envoy.secrets import INTERNAL_SECRET, provider_secret
 from maas_api.gateway.process import EnvoyError, EnvoyProcess, write_atomically
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ def ask(process: EnvoyProcess, world: World, path: str = OPENAI) -> httpx.Respon
         trust_env=False,
         timeout=20,
     )
-
-
-def unused_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_rotated_provider_key_is_used_without_a_restart(world: World, process: EnvoyProcess) -> None:
@@ -167,7 +160,7 @@ def test_a_provider_whose_certificate_names_somebody_else_gets_nothing(
 
 
 def test_without_the_authorizer_nothing_passes(world: World, process: EnvoyProcess) -> None:
-    gone = envoy.Upstream(host="127.0.0.1", port=unused_port())
+    gone = envoy.Upstream(host="127.0.0.1", port=free_port())
     process.start(dataclasses.replace(world.plan, maas_api=gone))
     before = {name: world.received(name) for name in world.simulators}
     for path in (OPENAI, "/external/anthropic/v1/messages", "/llm/opt-125m/v1/chat/completions", "/v1/models"):
@@ -188,7 +181,7 @@ def test_an_authorizer_that_refuses_the_gateways_own_secret_lets_nothing_pass(
 
 
 def test_a_model_server_that_is_down_is_named_as_the_cause(world: World, process: EnvoyProcess) -> None:
-    down = envoy.LocalRoute(path_prefix="/llm/down/", upstream=envoy.Upstream(host="127.0.0.1", port=unused_port()))
+    down = envoy.LocalRoute(path_prefix="/llm/down/", upstream=envoy.Upstream(host="127.0.0.1", port=free_port()))
     process.start(dataclasses.replace(world.plan, models=(down,)))
     answer = ask(process, world, "/llm/down/v1/chat/completions")
     assert answer.status_code == 503

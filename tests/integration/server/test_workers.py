@@ -14,7 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.process import USER, Running, free_port, mint, running
+from tests.support.ports import free_port
+from tests.support.process import USER, Running, mint, running
 from tests.support.wait import until
 
 MEMORY = Path("/dev/shm")
