@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import threading
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -59,7 +58,7 @@ def talk(line: Connection) -> None:
     gc.collect()
     gc.freeze()
     together = Together(intake, answer)
-    with suppress(EOFError, OSError):
+    try:
         line.send(READY)
         while True:
             said: Batch | PriceBook = line.recv()
@@ -71,8 +70,11 @@ def talk(line: Connection) -> None:
                 together.put(said.number, read)
             else:
                 answer(said.number, read)
-    together.stop()
-    database.stop()
+    except (EOFError, OSError):
+        pass
+    finally:  # whatever ended it: its thread would keep the process for ever
+        together.stop()
+        database.stop()
 
 
 def _read(intake: Intake, batch: Batch) -> Folded | Malformed | Failed:

@@ -65,7 +65,7 @@ class Together:
             self._store(some)
 
     def _gathered(self) -> list[_Waiting]:
-        """The next ones to be stored together. None: it ends."""
+        """The next ones to be stored together; empty when it ends."""
         with self._change:
             self._change.wait_for(lambda: self._waiting or self._ended)
             self._change.wait_for(self._enough, max(0.0, self._next_at - time.monotonic()))
