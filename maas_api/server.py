@@ -30,7 +30,7 @@ from maas_api import migrations
 from maas_api.app import Service, build
 from maas_api.asgi import Entry
 from maas_api.config import ConfigError, Settings
-from maas_api.edge import tls
+from maas_api.edge.connections import tls
 from maas_api.kube import secrets
 from maas_api.lifecycle import Background
 from maas_api.observability import exposition, logs

@@ -21,10 +21,11 @@ from uvicorn_worker import UvicornWorker
 
 from maas_api.asgi import Entry
 from maas_api.config import Settings
-from maas_api.edge import tls
-from maas_api.edge.limits import PARTING_SECONDS, Limits
-from maas_api.edge.protocol import BoundedProtocol
-from maas_api.edge.room import Doorstep
+from maas_api.edge.connections import tls
+from maas_api.edge.connections.arrivals import Arrivals
+from maas_api.edge.connections.limits import PARTING_SECONDS, Limits
+from maas_api.edge.connections.protocol import BoundedProtocol
+from maas_api.edge.connections.room import Doorstep
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""
@@ -153,6 +154,7 @@ class DrainingServer(Server):
         self._handshake_seconds = settings.header_timeout_seconds
         self._parent = parent
         self._exit_at: float | None = None
+        self._arrivals: list[Arrivals] = []
         self.on_started: Callable[[], None] = lambda: None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -171,8 +173,7 @@ class DrainingServer(Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        config, loop = self.config, asyncio.get_running_loop()
-        hello, goodbye = (None, None) if config.ssl is None else (self._handshake_seconds, PARTING_SECONDS)
+        config = self.config
 
         def spoken() -> asyncio.Protocol:
             made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
@@ -181,24 +182,25 @@ class DrainingServer(Server):
             return made
 
         connection = partial(Doorstep, spoken, self.server_state.connections, limits(self._settings))
-
-        self.servers = [
-            await loop.create_server(
+        self._arrivals = [
+            Arrivals(
+                sock,
                 connection,
-                sock=sock,
-                ssl=config.ssl,
-                backlog=config.backlog,
-                ssl_handshake_timeout=hello,
-                ssl_shutdown_timeout=goodbye,
+                tls=config.ssl,
+                handshake_seconds=self._handshake_seconds,
+                parting_seconds=PARTING_SECONDS,
             )
             for sock in sockets
         ]
+        self.servers = [await arrivals.listen(config.backlog) for arrivals in self._arrivals]
         self.started = True
         self.on_started()
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Stop in order. uvicorn would then die by the signal it was sent, and a Ctrl-C would end in a warning about
         every worker; where the start was not finished it still does, for there is nothing to stop in order."""
+        for arrivals in self._arrivals:
+            await arrivals.close()
         await super().shutdown(sockets)
         self._captured_signals.clear()
 

@@ -17,7 +17,7 @@ import pytest
 
 from maas_api.app import build
 from maas_api.config import load
-from maas_api.edge.limits import WAITING_AT_MOST
+from maas_api.edge.connections.limits import WAITING_AT_MOST
 from maas_api.observability import metrics
 from maas_api.wire import JSON, Pending, Promise, Reply, Request
 from tests.support.raw import connect, exchange, hear

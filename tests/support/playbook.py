@@ -19,10 +19,10 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from maas_api.edge.connections.limits import Limits
+from maas_api.edge.connections.protocol import BoundedProtocol
 from maas_api.edge.guard import InternalGuard
-from maas_api.edge.limits import Limits
 from maas_api.edge.mailbox import Mailbox
-from maas_api.edge.protocol import BoundedProtocol
 from maas_api.edge.shortcut import PATH, Shortcut
 from maas_api.observability.requests import Recorder
 from maas_api.wire import JSON, Reply, RouteTable

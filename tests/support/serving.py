@@ -12,7 +12,7 @@ import uvicorn
 
 from maas_api.app import Service
 from maas_api.asgi import Entry
-from maas_api.edge.protocol import BoundedProtocol
+from maas_api.edge.connections.protocol import BoundedProtocol
 from maas_api.worker import limits
 from tests.support.wait import until
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trustme
 
-from maas_api.edge import tls
+from maas_api.edge.connections import tls
 from maas_api.observability import metrics
 from tests.support.process import Running, running
 from tests.support.wait import until

@@ -190,6 +190,7 @@ def serving(folder: Path) -> list[int]:
 
 def test_a_service_over_a_folder_is_found_by_its_command_line(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2") as service:
+        until(lambda: len(service.workers()) == 2, what="the second worker is there")
         assert set(serving(tmp_path)) == {service.process.pid, *service.workers()}
 
 

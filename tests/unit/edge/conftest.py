@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from maas_api.edge.limits import Limits
+from maas_api.edge.connections.limits import Limits
 from tests.support.playbook import Playbook
 
 LIMITS = Limits(header_bytes=1000, header_seconds=2, request_seconds=5, write_seconds=3, idle_seconds=60, connections=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maas_api.edge.limits import HEADERS_AT_MOST, LINGER_SECONDS
+from maas_api.edge.connections.limits import HEADERS_AT_MOST, LINGER_SECONDS
 from tests.support.playbook import Playbook
 from tests.support.wire import http
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maas_api.edge.limits import LINGER_SECONDS, PARTING_SECONDS, WAITING_AT_MOST
+from maas_api.edge.connections.limits import LINGER_SECONDS, PARTING_SECONDS, WAITING_AT_MOST
 from maas_api.observability import metrics
 from tests.support.playbook import Playbook
 from tests.support.wire import http

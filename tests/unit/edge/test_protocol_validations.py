@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maas_api.edge.limits import KEPT_BYTES
+from maas_api.edge.connections.limits import KEPT_BYTES
 from maas_api.wire import JSON, Reply
 from tests.support.asked import LOOKUP_SECONDS
 from tests.support.playbook import Playbook

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 import uvloop
 
-from maas_api.edge.limits import Limits
-from maas_api.edge.room import Doorstep, Loss, Room, Standing, Turns, Unspoken, room_of
+from maas_api.edge.connections.limits import Limits
+from maas_api.edge.connections.room import Doorstep, Loss, Room, Standing, Turns, Unspoken, room_of
 from tests.support.clockwork import Clockwork
 
 

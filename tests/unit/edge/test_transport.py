@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from maas_api.edge.transport import JoiningTransport
+from maas_api.edge.connections.transport import JoiningTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
 

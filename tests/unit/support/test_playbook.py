@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from maas_api.edge.limits import PARTING_SECONDS, Limits
+from maas_api.edge.connections.limits import PARTING_SECONDS, Limits
 from tests.support.playbook import Connection, Playbook
 from tests.support.wire import http, split_answer
 

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from maas_api.edge import limits as bound
-from maas_api.edge import refusals
-from maas_api.edge.limits import Limits
-from maas_api.edge.room import Held, Loss, Standing, make_room, room_of
+from maas_api.edge.connections import limits as bound
+from maas_api.edge.connections import refusals
+from maas_api.edge.connections.limits import Limits
+from maas_api.edge.connections.room import Held, Loss, Standing, make_room, room_of
+from maas_api.edge.connections.transport import JoiningTransport, PatientProtocol
 from maas_api.edge.shortcut import Call, Shortcut, Waiting, Way
-from maas_api.edge.transport import JoiningTransport, PatientProtocol
 from maas_api.observability import metrics
 from maas_api.wire import Reply
 

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from maas_api.edge.limits import GIVING_WAY, PARTING_SECONDS, SEARCHED, Limits
+from maas_api.edge.connections.limits import GIVING_WAY, PARTING_SECONDS, SEARCHED, Limits
 from maas_api.observability import metrics
 
 
