@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from maas_api.keys.budget import Budget, Budgets
-from maas_api.models.price import Price
+from maas_api.keys.budget import Budget
 from maas_api.store.database import Database, open_database
-from maas_api.subscriptions.model import TokenRateLimit
 from maas_api.usage.budgets.accounts import SAID_AGAIN_SECONDS
-from maas_api.usage.budgets.claims import Payer
-from maas_api.usage.budgets.decisions import Decision, Granted, Spent, Unknown, Unpriced
+from maas_api.usage.budgets.decisions import Granted, Spent, Unknown
 from maas_api.usage.budgets.spending import Spending
-from maas_api.usage.otlp import Entry
-from maas_api.usage.prices import PriceBook
-from maas_api.usage.record import HELD, holder
-from maas_api.usage.rollup import fold
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Bank, Lease, state_of
-from maas_api.usage.statements.ledger import Ledger
-from tests.support.otlp import call
-from tests.support.wait import until
-
-TENANT = "models-as-a-service"
-HOLD = 1_000
-PRICE = Price(Decimal("2"), Decimal("8"), Decimal("1"), Decimal("2"), "USD", date(2026, 1, 1))
-NOTHING = Price(*[Decimal(0)] * 4, "USD", date(2026, 1, 1))
-BOOK = PriceBook({"gpt-4o-mini": [PRICE], "free": [NOTHING]})
-PAYER = Payer("key-1", (), "ann", "gold", "gpt-4o-mini")
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-class Clock:
-    """Both clocks of a budget, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
+from tests.support.payers import HOLD, NOON, PAYER, Clock, ask, held, spend, workers
 
 
 @pytest.fixture
@@ -57,41 +26,6 @@ def database(database_url: str) -> Iterator[Database]:
     made = open_database(database_url, max_open=70, statement_seconds=None)
     yield made
     made.stop()
-
-
-@contextmanager
-def workers(database: Database, clock: Clock, count: int = 1, **options: int) -> Iterator[list[Spending]]:
-    made = [Spending(Bank(database), hold=HOLD, prices=lambda: BOOK, now=clock, **options) for _ in range(count)]
-    for one in made:
-        one.start()
-    try:
-        yield made
-    finally:
-        for one in made:
-            one.stop()
-
-
-def ask(worker: Spending, budgets: Budgets, **payer: Any) -> Decision:
-    found = worker.check(replace(PAYER, budgets=budgets, **payer))
-    return found.result(20) if isinstance(found, Future) else found
-
-
-def spend(
-    database: Database, clock: Clock, granted: Granted, tokens: int | None, *, number: int = 0, **of: Any
-) -> None:
-    """The call's usage arrives; None: it does not say what it took."""
-    said = {HELD.removeprefix("maas."): str(granted.hold), "user": PAYER.user, "model": PAYER.model, **of}
-    usage = {} if tokens is None else {"prompt_tokens": tokens, "completion_tokens": 0}
-    at = int(clock.now.timestamp() * 1e9)
-    seen = str((number, time.monotonic_ns())).encode()
-    batch = fold([Entry(at, call(**said, usage=usage))], seen, at / 1e9, BOOK)
-    assert Ledger(database, TENANT, now=clock).add(batch)
-
-
-def held(decided: Decision) -> int:
-    assert isinstance(decided, Granted)
-    assert decided.hold is not None
-    return decided.hold.tokens
 
 
 def test_a_budget_is_spent_and_then_refused_until_it_begins_anew(database: Database) -> None:
@@ -272,27 +206,6 @@ def test_the_store_is_asked_once_for_many_calls(database: Database) -> None:
     assert len(asked) <= 12
 
 
-DOLLAR = 1_000_000_000
-PER_TOKEN = 2_000
-"""Billionths of a dollar that a token of input costs; one of output, the dearest, costs four times that."""
-
-
-def test_money_is_spent_at_the_model_s_price_and_then_refused(database: Database) -> None:
-    cost = HOLD * 4 * PER_TOKEN  # what is held for a call, and here what it takes
-    clock, budgets = Clock(), (Budget(2 * cost, "day", "USD"),)
-    with workers(database, clock) as (one,):
-        for _ in range(2):
-            granted = ask(one, budgets)
-            assert isinstance(granted, Granted)
-            assert granted.hold is not None
-            assert (granted.hold.tokens, granted.hold.cost) == (0, cost)
-            spend(database, clock, granted, 4 * HOLD)
-        assert ask(one, budgets) == Spent(budgets[0], 43_200.0)
-        assert state_of(database, "key-1", budgets[0], clock.now).used == 2 * cost
-        clock.now += timedelta(days=1)
-        assert isinstance(ask(one, budgets), Granted)
-
-
 def test_calls_within_a_hundredth_of_a_second_are_told_the_same_and_each_is_held_for(database: Database) -> None:
     clock, ticks, budgets = Clock(), [100.0], (Budget(100_000, "day"), Budget(90_000, "month"))
     one = Spending(Bank(database), hold=HOLD, now=clock, clock=lambda: ticks[0])
@@ -312,28 +225,6 @@ def test_calls_within_a_hundredth_of_a_second_are_told_the_same_and_each_is_held
     assert state_of(database, PAYER.key_id, budgets[1], clock.now).taken == 11 * HOLD  # the rest was given back
 
 
-def test_tokens_and_money_are_kept_beside_each_other(database: Database) -> None:
-    clock, budgets = Clock(), (Budget(100_000, "day"), Budget(DOLLAR // 10, "day", "USD"))
-    with workers(database, clock) as (one,):
-        granted = ask(one, budgets)
-        assert isinstance(granted, Granted)
-        assert granted.tokens is not None
-        assert granted.cost is not None
-        assert granted.tokens.left == 100_000 - HOLD
-        assert granted.cost.left == DOLLAR // 10 - HOLD * 4 * PER_TOKEN
-        spend(database, clock, granted, 300)
-    used = [state_of(database, "key-1", budget, clock.now) for budget in budgets]
-    assert [(state.used, state.taken) for state in used] == [(300, 300), (300 * PER_TOKEN, 300 * PER_TOKEN)]
-
-
-def test_a_model_without_a_price_is_not_called_on_a_budget_in_money(database: Database) -> None:
-    dollars, euros = (Budget(DOLLAR, "day", "USD"),), (Budget(DOLLAR, "day", "EUR"),)
-    with workers(database, Clock()) as (one,):
-        assert ask(one, dollars, model="unheard-of") == Unpriced("unheard-of", "USD")
-        assert ask(one, euros) == Unpriced("gpt-4o-mini", "EUR")
-        assert ask(one, dollars, model="free") == Granted(None)  # costs nothing, and so needs nothing left
-
-
 def test_a_call_that_tells_no_usage_spends_what_was_held_for_it(database: Database) -> None:
     clock, budgets = Clock(), (Budget(3 * HOLD, "day"),)
     with workers(database, clock) as (one,):
@@ -342,71 +233,3 @@ def test_a_call_that_tells_no_usage_spends_what_was_held_for_it(database: Databa
             assert isinstance(granted, Granted)
             spend(database, clock, granted, None)
         assert isinstance(ask(one, budgets), Spent)
-
-
-LIMITS = (TokenRateLimit(3_000, "24h"), TokenRateLimit(50, "1m"))
-REFERENCE = "llm/gpt"
-
-
-def test_a_subscription_s_limit_is_each_user_s_over_all_of_their_keys(database: Database) -> None:
-    clock = Clock()
-    anns = {"limits": LIMITS, "reference": REFERENCE}
-    with workers(database, clock, 2) as (one, two):
-        for worker, key_id in ((one, "key-1"), (two, "key-2"), (one, "")):
-
-            def granted(worker: Spending = worker, key_id: str = key_id) -> Granted | None:
-                found = ask(worker, (), key_id=key_id, **anns)
-                return found if isinstance(found, Granted) else None
-
-            # What the other worker leased ahead comes back after a second.
-            passed = until(granted, what=f"{key_id} passes")
-            assert passed is not None
-            spend(database, clock, passed, HOLD, key_id=key_id or None)
-        for worker, key_id in ((one, "key-1"), (two, "key-9")):
-            assert ask(worker, (), key_id=key_id, **anns) == Spent(Budget(3_000, "24h"), 43_200.0, "gold")
-        for other in ({"user": "bob"}, {"subscription": "silver"}, {"reference": "llm/other"}):
-            assert isinstance(ask(one, (), **{**anns, **other}), Granted)
-    place = holder("ann", "gold", REFERENCE)
-    assert state_of(database, place, Budget(3_000, "24h"), clock.now).used == 3_000
-
-
-def test_limits_of_less_than_an_hour_are_the_gateway_s(database: Database) -> None:
-    with workers(database, Clock()) as (one,):
-        assert ask(one, (), limits=LIMITS[1:], reference=REFERENCE) == Granted(None)
-
-
-def test_dear_and_cheap_models_on_one_budget_never_overshoot_together(database: Database) -> None:
-    """A lease for the cheap one's holds does not stand for the dear one's."""
-    clock, budgets = Clock(), (Budget(DOLLAR, "total", "USD"),)
-    dear = PRICE._replace(input=Decimal(50), output=Decimal(50), written=Decimal(50))
-    book = PriceBook({"gpt-4o-mini": [PRICE], "dear": [dear]})
-    made = [Spending(Bank(database), hold=HOLD, prices=lambda: book, now=clock) for _ in range(2)]
-    for one in made:
-        one.start()
-    promised = 0
-    try:
-        for turn in range(200):
-            found = ask(made[turn % 2], budgets, model=("gpt-4o-mini", "dear")[turn % 3 == 0])
-            if isinstance(found, Spent):
-                break
-            assert isinstance(found, Granted)
-            assert found.hold is not None
-            promised += found.hold.cost
-    finally:
-        for one in made:
-            one.stop()
-    assert DOLLAR * 8 // 10 < promised <= DOLLAR
-
-
-def test_periods_long_over_are_forgotten_and_totals_are_not(database: Database) -> None:
-    clock = Clock()
-    budgets = (Budget(9_000, "hour"), Budget(9_000, "month"), Budget(9_000, "total"), Budget(DOLLAR, "total", "USD"))
-    with workers(database, clock) as (one,):
-        granted = ask(one, budgets, limits=(TokenRateLimit(9_000, "9000h"),), reference=REFERENCE)
-        assert isinstance(granted, Granted)
-        spend(database, clock, granted, 10)
-    clock.now += timedelta(days=4)
-    Ledger(database, TENANT, now=clock).forget(None)
-    with database.reading() as connection:
-        kept = connection.scalars(sa.text("SELECT per FROM maas_budget_use ORDER BY per")).all()
-    assert kept == ["9000h", "month", "total", "total/USD"]

@@ -1,0 +1,79 @@
+"""Callers that spend budgets: workers over one store, what they are asked, and the usage that arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from maas_api.keys.budget import Budgets
+from maas_api.models.price import Price
+from maas_api.store.database import Database
+from maas_api.usage.budgets.claims import Payer
+from maas_api.usage.budgets.decisions import Decision, Granted
+from maas_api.usage.budgets.spending import Spending
+from maas_api.usage.otlp import Entry
+from maas_api.usage.prices import PriceBook
+from maas_api.usage.record import HELD
+from maas_api.usage.rollup import fold
+from maas_api.usage.statements.holds import Bank
+from maas_api.usage.statements.ledger import Ledger
+from tests.support.otlp import call
+
+TENANT = "models-as-a-service"
+HOLD = 1_000
+PRICE = Price(Decimal("2"), Decimal("8"), Decimal("1"), Decimal("2"), "USD", date(2026, 1, 1))
+NOTHING = Price(*[Decimal(0)] * 4, "USD", date(2026, 1, 1))
+BOOK = PriceBook({"gpt-4o-mini": [PRICE], "free": [NOTHING]})
+PAYER = Payer("key-1", (), "ann", "gold", "gpt-4o-mini")
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Clock:
+    """Both clocks of a budget, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@contextmanager
+def workers(database: Database, clock: Clock, count: int = 1, **options: int) -> Iterator[list[Spending]]:
+    made = [Spending(Bank(database), hold=HOLD, prices=lambda: BOOK, now=clock, **options) for _ in range(count)]
+    for one in made:
+        one.start()
+    try:
+        yield made
+    finally:
+        for one in made:
+            one.stop()
+
+
+def ask(worker: Spending, budgets: Budgets, **payer: Any) -> Decision:
+    found = worker.check(replace(PAYER, budgets=budgets, **payer))
+    return found.result(20) if isinstance(found, Future) else found
+
+
+def spend(
+    database: Database, clock: Clock, granted: Granted, tokens: int | None, *, number: int = 0, **of: Any
+) -> None:
+    """The call's usage arrives; None: it does not say what it took."""
+    said = {HELD.removeprefix("maas."): str(granted.hold), "user": PAYER.user, "model": PAYER.model, **of}
+    usage = {} if tokens is None else {"prompt_tokens": tokens, "completion_tokens": 0}
+    at = int(clock.now.timestamp() * 1e9)
+    seen = str((number, time.monotonic_ns())).encode()
+    batch = fold([Entry(at, call(**said, usage=usage))], seen, at / 1e9, BOOK)
+    assert Ledger(database, TENANT, now=clock).add(batch)
+
+
+def held(decided: Decision) -> int:
+    assert isinstance(decided, Granted)
+    assert decided.hold is not None
+    return decided.hold.tokens
