@@ -3,15 +3,15 @@
     python -m bench [--quick] [--only throughput --only growth ...] [--publish] [--before PATH] [--peer PATH]
 
 All of it takes more than ten minutes on an idle machine, and says after each suite what it took; --quick runs all of
-them short. The suites throughput, sides, arrivals, ratios and growth need wrk (apt-get install wrk), the others
-nothing. However it ends, what it started ends with it.
+them short. The suites throughput, sides, tail, arrivals, ratios and growth need wrk (apt-get install wrk), the
+others nothing. However it ends, what it started ends with it.
 
 ratios and growth also draw: into .bench/, or with --publish into docs/performance.md, which shows the last run that was
 kept. Such a run may be made in pieces, suite by suite.
 
 --before and --peer add sides to the suite sides: a checkout of an earlier commit of this service, run by the same
-Python, and one of the Go service, which is built (it needs Go) and served beside ours on the same PostgreSQL. The suite
-arrivals has --before as well.
+Python, and one of the Go service, which is built (it needs Go) and served beside ours on the same PostgreSQL. tail and
+arrivals have --before as well.
 
 The numbers belong to the machine of the day; the ratios, whose sides are measured next to each other, say more.
 """
@@ -43,6 +43,7 @@ from bench import (
     sides,
     start,
     starved,
+    tail,
     throughput,
     usage,
 )
@@ -57,6 +58,7 @@ SUITES: dict[str, Callable[..., tuple[Chart, ...] | None]] = {
     "memory": memory.run,
     "throughput": throughput.run,
     "sides": sides.run,
+    "tail": tail.run,
     "arrivals": arrivals.run,
     "authorizer": authorizer.run,
     "ratios": ratios.run,
@@ -83,11 +85,12 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, metavar="PATH", help="a checkout of the Go service, as one more side")
     options = parser.parse_args()
     chosen = options.only or list(SUITES)
-    if {"throughput", "sides", "arrivals", "ratios", "growth"} & set(chosen):
+    if {"throughput", "sides", "tail", "arrivals", "ratios", "growth"} & set(chosen):
         load.need_wrk()
     suites = {
         **SUITES,
         "sides": partial(sides.run, before=options.before, other=options.peer),
+        "tail": partial(tail.run, before=options.before),
         "arrivals": partial(arrivals.run, before=options.before),
     }
     print(conditions() + (", quick: these numbers say nothing" if options.quick else ""))

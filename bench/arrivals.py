@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import selectors
 import socket
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -40,7 +38,7 @@ def run(*, quick: bool, before: Path | None = None) -> None:
         for kept in KEPT:
             found: Mapping[str, list[list[float]]] = {name: [] for name in sides}
             for name, running in sides.items():
-                with _asking(running, keys, kept, math.ceil(times * 3 * PAUSE_SECONDS + 2)):
+                with _asking(running, keys, kept):
                     for _ in range(times):
                         found[name].append(_burst(running, key))
                         time.sleep(PAUSE_SECONDS)
@@ -56,19 +54,14 @@ def run(*, quick: bool, before: Path | None = None) -> None:
 
 
 @contextmanager
-def _asking(running: Running, keys: Path, connections: int, seconds: int) -> Iterator[None]:
-    """So many connections ask for so long, from before this is entered."""
+def _asking(running: Running, keys: Path, connections: int) -> Iterator[None]:
+    """So many connections ask meanwhile."""
     if not connections:
         yield
         return
     load.wrk(running.url, keys, seconds=2, connections=connections)  # what is asked is remembered from now on
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(load.wrk, running.url, keys, seconds=seconds, connections=connections)
-        time.sleep(1)
+    with load.asking(running.url, keys, connections):
         yield
-        if asking.done():
-            raise SystemExit("what was to ask meanwhile ended before the last connections came")
-        asking.result()
 
 
 def _burst(running: Running, key: str) -> list[float]:

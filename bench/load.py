@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ request = function()
   return wrk.format(nil, nil, nil, bodies[at])
 end
 """
+_AN_HOUR = 3600
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
@@ -50,11 +53,32 @@ def wrk(url: str, keys: Path, *, seconds: float, connections: int = 64, fresh: b
     return _wrk(url, _LUA.replace("KEYS", str(keys)).replace("FRESH", header), seconds, connections)
 
 
-def _wrk(url: str, lua: str, seconds: float, connections: int) -> Load:
+@contextmanager
+def asking(url: str, keys: Path, connections: int) -> Iterator[None]:
+    """As many validations as go through, from before this is entered until it is left."""
+    lua = _LUA.replace("KEYS", str(keys)).replace("FRESH", "")
+    with _command(lua, url, connections, _AN_HOUR) as command:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(1)
+            yield
+            if process.poll() is not None:
+                raise SystemExit("the load generator ended before what was measured beside it")
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@contextmanager
+def _command(lua: str, url: str, connections: int, seconds: float) -> Iterator[list[str]]:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(lua)
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+        yield ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+
+
+def _wrk(url: str, lua: str, seconds: float, connections: int) -> Load:
+    with _command(lua, url, connections, seconds) as command:
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Load(
