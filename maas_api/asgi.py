@@ -43,7 +43,7 @@ from maas_api.observability.requests import (
     reseed,
 )
 from maas_api.observability.tracing import Tracing
-from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request
+from maas_api.wire import JSON, JSON_ONLY, Found, Pending, RawHeaders, Reply, Request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -52,7 +52,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 FAULT = plain(500, "internal server error").reply()
-INTERNAL_FAULT = Reply(500, (JSON,), b"")
+INTERNAL_FAULT = Reply(500, JSON_ONLY, b"")
 INTERNAL_BUSY = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 BUSY = plain(503, "the service is busy, try again", headers=(("Retry-After", "1"),)).reply()
 

@@ -156,6 +156,8 @@ FastRoute = Callable[[Request], Reply | Pending]
 
 JSON = (b"content-type", b"application/json; charset=utf-8")
 """The content type of the Go service's JSON answers."""
+JSON_ONLY = Block.of((JSON,))
+"""The header lines of an answer that has no others."""
 
 
 ROUTE_KEY = "maas_api.route"

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import hmac
 
-from maas_api.wire import JSON, RawHeaders, Reply
+from maas_api.wire import JSON_ONLY, RawHeaders, Reply
 
 PREFIX = "/internal/"
 SECRET_ONLY = ("/internal/v1/usage",)
 """Paths that callers reach through an HTTP client of the gateway's own, and by the secret only."""
 _GATEWAY_ONLY = (b"x-envoy-original-path", b"x-forwarded-for")
 _SECRET_HEADER = b"x-maas-internal-secret"
-NOT_FOUND = Reply(404, (JSON,), b'{"error":"404 page not found"}')
+NOT_FOUND = Reply(404, JSON_ONLY, b'{"error":"404 page not found"}')
 # No body: Authorino ignores the status and caches whatever parses, so a wrong secret must not parse.
-_REFUSED = Reply(401, (JSON,), b"")
+_REFUSED = Reply(401, JSON_ONLY, b"")
 
 
 class InternalGuard:

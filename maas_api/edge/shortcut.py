@@ -9,7 +9,7 @@ counted and logged is the same as through the entry; a request that is in any wa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import NamedTuple
@@ -18,10 +18,10 @@ from maas_api.edge.guard import PREFIX, InternalGuard
 from maas_api.edge.mailbox import Mailbox
 from maas_api.observability import metrics
 from maas_api.observability.requests import REQUEST_ID, Context, Recorder, request_id
-from maas_api.wire import JSON, Found, Pending, RawHeaders, Reply, Request, RouteTable, encoded
+from maas_api.wire import JSON_ONLY, Found, Pending, RawHeaders, Reply, Request, RouteTable, encoded
 
 PATH = "/internal/v1/api-keys/validate"
-FAULT = Reply(500, (JSON,), b"")
+FAULT = Reply(500, JSON_ONLY, b"")
 """Our own fault on a callback. Without a body: Authorino takes whatever parses for a verdict and remembers it."""
 
 _PREFIX, _TARGET = PREFIX.encode(), PATH.encode()
@@ -72,6 +72,11 @@ class Waiting:
         self.message_event = _NO_EVENT
 
 
+ANSWERED = Waiting(keep_alive=True)
+"""Stands there for every question that was answered at once."""
+ANSWERED.response_complete = True
+
+
 class Shortcut:
     """Answers the fast routes below ``/internal/`` for the connections of one worker."""
 
@@ -91,9 +96,10 @@ class Shortcut:
         self._recorder = recorder
         self._mailbox = mailbox
         self._standing = encoded(standing)
+        self._dated: Sequence[tuple[bytes, bytes]] = ()
+        self._date = b""
         self._draining = draining
         self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS.values()}
-        self._heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 
     def way(self, method: bytes, target: bytes) -> Way | None:
         """The way of a request that is one of the questions, written the way their callers write them."""
@@ -111,35 +117,38 @@ class Shortcut:
         found = self._routes.find(method, path)
         return None if found is None or found.body_bytes else Way(method, path, target, found)
 
-    def answer(
-        self, way: Way, headers: RawHeaders, body: bytes, client: str, give: Callable[[Reply, Call], None]
-    ) -> None:
-        """Have ``give`` called with the answer, at once where it is known, else from the event loop later."""
-        call = Call(way, headers, client, perf_counter())
+    def answer(self, call: Call, body: bytes) -> Reply | Pending:
+        """The answer, where it is known; else a promise of it, for :meth:`later`."""
+        way = call.way
         try:
-            answer = self._guard.refuse(way.path, headers) or way.found.route(
-                Request(way.method, way.path, way.target, headers, body)
+            return self._guard.refuse(way.path, call.headers) or way.found.route(
+                Request(way.method, way.path, way.target, call.headers, body)
             )
         except Exception:
             _log.exception("a question of the gateway failed", extra={"method": way.method})
-            answer = FAULT
-        if isinstance(answer, Pending):
-            self._in_flight[way.method].inc()
-            self._mailbox.when(answer, lambda reply: self._later(reply, call, give))
-        else:
-            give(answer, call)
+            return FAULT
 
-    def _later(self, reply: Reply, call: Call, give: Callable[[Reply, Call], None]) -> None:
-        self._in_flight[call.way.method].dec()
-        give(reply, call)
+    def later(self, answer: Pending, call: Call, give: Callable[[Reply], None]) -> None:
+        """Have ``give`` called with what was promised, or with what is said when it comes too late."""
+        in_flight = self._in_flight[call.way.method]
+
+        def arrived(reply: Reply) -> None:
+            in_flight.dec()
+            give(reply)
+
+        in_flight.inc()
+        self._mailbox.when(answer, arrived)
 
     @property
     def closing(self) -> bool:
         """Whether a connection ends after its answer."""
         return self._draining()
 
-    def encode(self, reply: Reply, call: Call, date: bytes, *, close: bool) -> bytes:
-        """The answer as it goes over the wire; ``date`` is the server's own header lines. Records it."""
+    def encode(self, reply: Reply, call: Call, dated: Sequence[tuple[bytes, bytes]], *, close: bool) -> bytes:
+        """The answer as it goes over the wire; ``dated``: the server's own header lines, another object each time that
+        they change. Records it."""
+        if dated is not self._dated:
+            self._dated, self._date = dated, encoded(dated)
         identifier = request_id(call.headers)
         way = call.way
         seconds = perf_counter() - call.begun
@@ -147,21 +156,14 @@ class Shortcut:
         if self._recorder.wants_line(reply, hot=True):
             context = Context(identifier, call.headers)
             self._recorder.line(way.method, way.path, reply.status, seconds, call.client, context)
-        return b"%s%s%s: %s\r\ncontent-length: %d\r\n%s\r\n%s" % (
-            self._head(way, reply),
-            date,
+        return b"%s%s%s%s%s: %s\r\ncontent-length: %d\r\n%s\r\n%s" % (
+            _STATUS_LINES[reply.status],
+            encoded(reply.headers),
+            self._standing,
+            self._date,
             REQUEST_ID,
             identifier,
             len(reply.body),
             b"connection: close\r\n" if close else b"",
             reply.body,
         )
-
-    def _head(self, way: Way, reply: Reply) -> bytes:
-        if way.path != PATH:
-            return _STATUS_LINES[reply.status] + encoded(reply.headers) + self._standing
-        key = (reply.status, reply.headers)
-        head = self._heads.get(key)
-        if head is None:  # a handful: verdicts, refusals and faults have constant headers
-            head = self._heads[key] = _STATUS_LINES[reply.status] + encoded(reply.headers) + self._standing
-        return head

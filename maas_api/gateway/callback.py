@@ -29,7 +29,7 @@ from maas_api.identity.headers import Identity
 from maas_api.identity.tokens import Refused, TokenSource, User
 from maas_api.validation.validation import UNAVAILABLE, key_in
 from maas_api.validation.verdict import Verdict
-from maas_api.wire import JSON, FastRoute, Pending, Promise, Reply, Request
+from maas_api.wire import JSON_ONLY, FastRoute, Pending, Promise, Reply, Request
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class Callback:
                 if refusal.status >= 500:
                     return UNAVAILABLE  # it may pass; a policy must not remember it
                 more |= {"reason": _message(refusal), "refusal": encode(refusal.body).decode()}
-        return Reply(200, (JSON,), verdict[:-1] + b"," + encode(more)[1:])
+        return Reply(200, JSON_ONLY, verdict[:-1] + b"," + encode(more)[1:])
 
     def _decide(self, caller: Caller, asked: _Asked) -> Passed:
         """Where the call goes, and what it runs. Raises ApiError for one that may not be made."""
@@ -163,7 +163,7 @@ def _user(user: User) -> Reply:
     fields: dict[str, object] = {"valid": False, "tenant": "", "reason": reason}
     if isinstance(user, Identity):
         fields = {"valid": True, "username": user.username, "groups": user.groups}
-    return Reply(200, (JSON,), json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
+    return Reply(200, JSON_ONLY, json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _settled(answer: T | Future[T], say: Callable[[T], Reply], deadline: float) -> Reply | Pending:

@@ -30,11 +30,15 @@ from maas_api.observability.instruments import Across, Counter, Gauge, Histogram
 log = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
+"""How often a process looks at its memory and its files: a dozen system calls, after each of which the thread that
+publishes wants the interpreter from the event loop again."""
 DEPARTED = "departed.json"
 TENANT = "tenant_name"
 _WITH_TENANT = {metrics.http_requests.name, metrics.validations.name, metrics.mints.name}
 
 _STARTED = time.time()
+_looked: dict[int, float] = {}  # process id -> when it looked last: after a fork it is another's
 _ACROSS: dict[Across, Callable[[float, float], float]] = {"sum": operator.add, "min": min, "max": max}
 
 Numbers = list[float]
@@ -59,9 +63,13 @@ def _look_at_process() -> None:
     series = metrics.process_cpu.labels()
     series.inc(max(0.0, spent - series.value))
     metrics.process_start.set(_STARTED)
+    now = time.monotonic()
+    if now - _looked.get(os.getpid(), -_LOOK_SECONDS) < _LOOK_SECONDS:
+        return
+    _looked[os.getpid()] = now
     try:
         metrics.process_memory.set(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
-        metrics.process_fds.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- twice a second, of ten thousand
+        metrics.process_fds.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- of ten thousand
     except OSError:
         return  # not Linux: these two stay at zero
 
@@ -69,7 +77,7 @@ def _look_at_process() -> None:
 def _dump(path: Path, document: Any) -> None:
     """Replace a file in one step: a reader sees the old one or the new one."""
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(document))
+    fresh.write_bytes(json.dumps(document).encode())
     fresh.replace(path)
 
 

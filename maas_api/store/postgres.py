@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from psycopg.types.datetime import TimestamptzLoader
 
 CONNECT_SECONDS: Final = 3
+_INTERRUPTED_SECONDS: Final = 0.5
+"""How often a wait looks for Ctrl-C. The driver's own tenth of a second wakes a thread that has nothing to do, and the
+event loop pays for it."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -23,7 +26,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     limit: float | None = None
 
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+    def wait(self, gen: Any, interval: float = _INTERRUPTED_SECONDS, timeout: float | None = None) -> Any:
         """Run one database operation. Raises psycopg.OperationalError when the limit passes."""
         if timeout is not None or self.limit is None:
             return super().wait(gen, interval, timeout)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
-
-from cachetools import LRUCache
 
 from maas_api.validation.verdict import Verdict
 
@@ -31,7 +30,7 @@ class VerdictCache:
         self._lock = threading.Lock()
         self._hashes: dict[str, set[str]] = {}
         self._accepted = _Indexed(size, self._hashes)
-        self._refused: LRUCache[str, Remembered] = LRUCache(size // 10)
+        self._refused = _Newest(size // 10)
         self._epoch = 0
 
     @property
@@ -45,19 +44,17 @@ class VerdictCache:
     def get(self, key_hash: str) -> Remembered | None:
         """What is remembered of a key, however old."""
         with self._lock:
-            found: Remembered | None = self._accepted.get(key_hash)
-            return found if found is not None else self._refused.get(key_hash)
+            return self._accepted.used(key_hash) or self._refused.used(key_hash)
 
     def put(self, key_hash: str, remembered: Remembered, epoch: int) -> bool:
         """Remember what was looked up in ``epoch``. False when that epoch has ended: then nothing changes."""
         with self._lock:
             if epoch != self._epoch:
                 return False
-            self._accepted.pop(key_hash, None)
-            self._refused.pop(key_hash, None)
+            self._accepted.drop(key_hash)
+            self._refused.drop(key_hash)
             part = self._accepted if remembered.verdict.valid else self._refused
-            if part.maxsize >= 1:
-                part[key_hash] = remembered
+            part.add(key_hash, remembered)
             return True
 
     def forget(self, key_ids: Iterable[str]) -> None:
@@ -66,7 +63,7 @@ class VerdictCache:
             self._epoch += 1
             for key_id in key_ids:
                 for key_hash in tuple(self._hashes.get(key_id, ())):
-                    self._accepted.pop(key_hash, None)
+                    self._accepted.drop(key_hash)
 
     def forget_all(self) -> None:
         """Drop everything."""
@@ -76,24 +73,68 @@ class VerdictCache:
             self._refused.clear()
 
 
-class _Indexed(LRUCache[str, Remembered]):
-    """An LRU cache that keeps ``hashes`` in step, evictions included: key id -> the hashes in the cache, of the key and
-    of those that end with it."""
+class _Newest:
+    """At most ``size`` entries: those used last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[str, Remembered] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def used(self, key_hash: str) -> Remembered | None:
+        """The entry, which is the last one used from now on. At every validation, where a library's takes six times as
+        long."""
+        found = self._entries.get(key_hash)
+        if found is not None:
+            self._entries.move_to_end(key_hash)
+        return found
+
+    def add(self, key_hash: str, remembered: Remembered) -> None:
+        """Put in an entry that is not there. Where that is one too many, the one whose use is the longest ago goes."""
+        if self._size < 1:
+            return
+        if len(self._entries) >= self._size:
+            self.drop(next(iter(self._entries)))
+        self._entries[key_hash] = remembered
+
+    def drop(self, key_hash: str) -> Remembered | None:
+        """Drop an entry, and give it, where there is one."""
+        return self._entries.pop(key_hash, None)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._entries.clear()
+
+
+class _Indexed(_Newest):
+    """Keeps ``hashes`` in step: key id -> the hashes of its entries, of the key and of those that end with it."""
 
     def __init__(self, size: int, hashes: dict[str, set[str]]) -> None:
         super().__init__(size)
         self._hashes = hashes
 
-    def __setitem__(self, key_hash: str, remembered: Remembered) -> None:
-        super().__setitem__(key_hash, remembered)
-        for key_id in (remembered.verdict.key_id, *remembered.verdict.parents):
-            self._hashes.setdefault(key_id, set()).add(key_hash)
+    def add(self, key_hash: str, remembered: Remembered) -> None:
+        super().add(key_hash, remembered)
+        if key_hash in self._entries:
+            for key_id in _ids(remembered):
+                self._hashes.setdefault(key_id, set()).add(key_hash)
 
-    def __delitem__(self, key_hash: str) -> None:
-        verdict = self[key_hash].verdict
-        super().__delitem__(key_hash)
-        for key_id in (verdict.key_id, *verdict.parents):
-            left = self._hashes[key_id]
-            left.discard(key_hash)
-            if not left:
-                del self._hashes[key_id]
+    def drop(self, key_hash: str) -> Remembered | None:
+        dropped = super().drop(key_hash)
+        if dropped is not None:
+            for key_id in _ids(dropped):
+                left = self._hashes[key_id]
+                left.discard(key_hash)
+                if not left:
+                    del self._hashes[key_id]
+        return dropped
+
+    def clear(self) -> None:
+        super().clear()
+        self._hashes.clear()
+
+
+def _ids(remembered: Remembered) -> Iterable[str]:
+    return (remembered.verdict.key_id, *remembered.verdict.parents)

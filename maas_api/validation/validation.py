@@ -20,7 +20,7 @@ from maas_api.validation.lookup import Lookup
 from maas_api.validation.owners import Owners
 from maas_api.validation.trust import DENIED_SECONDS, Trust
 from maas_api.validation.verdict import BAD_FORMAT, REVOKED_OR_EXPIRED, Verdict
-from maas_api.wire import JSON, Pending, Promise, Reply, Request
+from maas_api.wire import JSON, JSON_ONLY, Pending, Promise, Reply, Request
 
 UNAVAILABLE: Final = Reply(503, (JSON, (b"retry-after", b"1")), b"")
 """The transient fault. Its body is empty on purpose: Authorino ignores the status and caches whatever parses."""
@@ -32,7 +32,7 @@ _HIT, _GRACE, _MALFORMED = (metrics.cache_outcomes.labels(outcome) for outcome i
 _ALONE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([ !#-\[\]-~]*)"[ \t\r\n]*\}[ \t\r\n]*')
 """What nearly every body is, a key and nothing else: JSON without an escape, that needs no parser to be read."""
 
-_KEY_REQUIRED: Final = Reply(400, (JSON,), b'{"error":"key is required"}')
+_KEY_REQUIRED: Final = Reply(400, JSON_ONLY, b'{"error":"key is required"}')
 
 
 class Unavailable(Exception):  # noqa: N818 -- reads as what it says where it is caught
@@ -133,11 +133,11 @@ class Validation:
         key_hash = hash_key(raw_key)
         known = self._malformed() if key_hash is None else self._known(key_hash)
         if known is not None:
-            return Reply(200, (JSON,), self._told(known).body)
+            return Reply(200, JSON_ONLY, self._told(known).body)
 
         def begin(promise: Promise) -> None:
             def answer(found: Verdict | None) -> None:
-                promise.settle(UNAVAILABLE if found is None else Reply(200, (JSON,), found.body))
+                promise.settle(UNAVAILABLE if found is None else Reply(200, JSON_ONLY, found.body))
 
             self._ask(key_hash or "", answer)
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from time import perf_counter
+from typing import Any, NoReturn, cast
 
 from maas_api.edge.connections import limits as bound
 from maas_api.edge.connections import refusals
 from maas_api.edge.connections.limits import Limits
 from maas_api.edge.connections.room import Held, Loss, Standing, make_room, room_of
 from maas_api.edge.connections.transport import JoiningTransport, PatientProtocol
-from maas_api.edge.shortcut import Call, Shortcut, Waiting, Way
+from maas_api.edge.shortcut import ANSWERED, Call, Shortcut, Waiting, Way
 from maas_api.observability import metrics
 from maas_api.wire import Reply
 
@@ -45,7 +46,8 @@ class BoundedProtocol(PatientProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         """Count the connection in. Over the limit others give way to it, those that would lose the least."""
         super().connection_made(transport)
-        self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))
+        self._joining = JoiningTransport(transport, self.loop)
+        self.transport = cast(asyncio.Transport, self._joining)
         limit = self._limits.connections
         if len(self.connections) > limit:
             make_room(cast(set[Held], self.connections), self._room, limit)
@@ -67,14 +69,13 @@ class BoundedProtocol(PatientProtocol):
         super().connection_lost(exc)
         metrics.connections.set(len(self.connections))
         self._room.unspoken.spoke(self)
-        self._unset_keepalive_if_required()
-        for timer in (self._timer, self._write_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and watch the clock while a request is incomplete."""
-        if self._refused:
+        refused = self._refused
+        if refused:
             self._framing_bytes += len(data)  # read so that the client gets to read its answer, not for ever
             if self._framing_bytes > bound.LINGER_BYTES:
                 self.transport.abort()
@@ -85,7 +86,7 @@ class BoundedProtocol(PatientProtocol):
             self._framing_bytes += len(data)
         super().data_received(data)
         limit = self._limits.header_bytes
-        if cast(bool, self._refused):  # the parser's callbacks may have
+        if self._refused:  # the parser's callbacks may have
             return
         if self._in_head and self._head_bytes > limit:
             self._refuse(431, self._too_many_bytes, "headers")
@@ -107,7 +108,7 @@ class BoundedProtocol(PatientProtocol):
             metrics.refusals.labels("pipelined").inc()
             self._refused, self._farewell = True, b""
             raise refusals.Enough
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._in_head = self._incomplete = True
         self._declared = b""
         if self._timer is not None:  # the one that waits for a first byte
@@ -119,18 +120,21 @@ class BoundedProtocol(PatientProtocol):
         """A header line. A trailer is none: whoever reads headers would take it for one (RFC 9110, 6.5.1)."""
         if not self._in_head:
             self._trailers += 1
-        if self._trailers > bound.HEADERS_AT_MOST or len(self.headers) >= bound.HEADERS_AT_MOST:
-            what = "headers" if self._in_head else "trailers"
-            self._refuse(431, f"a request must not have more than {bound.HEADERS_AT_MOST} {what}", "headers")
-            raise refusals.Enough
-        if not self._in_head:
+            if self._trailers > bound.HEADERS_AT_MOST:
+                self._too_many("trailers")
             return
+        if len(self.headers) >= bound.HEADERS_AT_MOST:
+            self._too_many("headers")
         name = name.lower()
         if name == b"content-length":
             self._declared = value
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
+
+    def _too_many(self, what: str) -> NoReturn:
+        self._refuse(431, f"a request must not have more than {bound.HEADERS_AT_MOST} {what}", "headers")
+        raise refusals.Enough
 
     def on_headers_complete(self) -> None:
         """A request's headers are whole. Counted exactly only where they could be too many."""
@@ -141,13 +145,13 @@ class BoundedProtocol(PatientProtocol):
         if self._head_bytes > limit and len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > limit:
             metrics.refusals.labels("headers").inc()
             self.app = refusals.always(431, self._too_many_bytes)
-        elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
+        elif (version := self.parser.get_http_version()) not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
             self.app = refusals.UNSPOKEN
-        elif self._shortcut is not None and (way := self._way_around(self._shortcut)) is not None:
+        elif self._shortcut is not None and version == "1.1" and (way := self._way_around(self._shortcut)) is not None:
             self._kept, self._way = b"", way
             return
-        super().on_headers_complete()
+        self._tell_of_head()
 
     def on_chunk_header(self) -> None:
         """A chunk begins."""
@@ -176,7 +180,7 @@ class BoundedProtocol(PatientProtocol):
         """An answer is out. Behind the last one that was due, what was still to be said."""
         if not self.pipeline:
             if self._farewell is None:
-                super().on_response_complete()
+                self.rests()
             else:
                 self._part()
         elif not self.transport.is_closing():
@@ -210,7 +214,6 @@ class BoundedProtocol(PatientProtocol):
             or self.flow.write_paused
             or self.parser.should_upgrade()
             or len(self._declared) > bound.KEPT_DIGITS
-            or self.parser.get_http_version() != "1.1"
         ):
             return None
         return shortcut.way(self.parser.get_method(), self.url)
@@ -218,25 +221,41 @@ class BoundedProtocol(PatientProtocol):
     def _hand_over(self) -> None:
         """Tell uvicorn of the request after all."""
         kept, self._kept = self._kept, None
-        super().on_headers_complete()
+        self._tell_of_head()
         super().on_body(kept or b"")
 
+    def _tell_of_head(self) -> None:
+        """Tell uvicorn of the request, which makes a scope when one begins. Most are answered without."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
     def _answer(self, shortcut: Shortcut, way: Way, body: bytes) -> None:
-        waiting = Waiting(keep_alive=self.parser.should_keep_alive())
-        self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
+        call = Call(way, self.headers, self.client[0] if self.client else "", perf_counter())
+        keep_alive = self.parser.should_keep_alive()
+        answer = shortcut.answer(call, body)
+        if isinstance(answer, Reply):
+            self.cycle = ANSWERED  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
+            if not self.transport.is_closing():
+                self._give(shortcut, answer, call, keep_alive=keep_alive)
+            return
+        self.cycle = waiting = Waiting(keep_alive=keep_alive)  # type: ignore[assignment]
 
-        def give(reply: Reply, call: Call) -> None:
-            if waiting.disconnected or self.transport.is_closing():
-                return
-            waiting.response_complete = True
-            close = shortcut.closing or not waiting.keep_alive
-            date = b"".join([b"%s: %s\r\n" % line for line in self.server_state.default_headers])
-            cast(JoiningTransport, self.transport).write_whole(shortcut.encode(reply, call, date, close=close))
-            if close:
-                self.transport.close()
-            self.on_response_complete()
+        def give(reply: Reply) -> None:
+            if not waiting.disconnected and not self.transport.is_closing():
+                waiting.response_complete = True
+                self._give(shortcut, reply, call, keep_alive=waiting.keep_alive)
 
-        shortcut.answer(way, self.headers, body, self.client[0] if self.client else "", give)
+        shortcut.later(answer, call, give)
+
+    def _give(self, shortcut: Shortcut, reply: Reply, call: Call, *, keep_alive: bool) -> None:
+        close = shortcut.closing or not keep_alive
+        self._joining.write_whole(shortcut.encode(reply, call, self.server_state.default_headers, close=close))
+        if close:
+            self.transport.close()
+        self.on_response_complete()
 
     @property
     def _too_many_bytes(self) -> str:
@@ -299,8 +318,7 @@ class BoundedProtocol(PatientProtocol):
         if self._write_timer is not None:
             return Standing(Loss.UNFINISHED, self._since)
         if self.pipeline or self._timer is None or (self._in_head and self.cycle and not self.cycle.response_complete):
-            idle = self.timeout_keep_alive_task
-            return None if idle is None else Standing(Loss.IDLE, idle.when() - self.timeout_keep_alive)
+            return None if self._idle_since is None else Standing(Loss.IDLE, self._idle_since)
         return Standing(Loss.UNSPOKEN if self._in_head else Loss.UNFINISHED, self._since)
 
     def give_way(self) -> None:

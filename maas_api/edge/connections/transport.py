@@ -29,6 +29,10 @@ class JoiningTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def is_closing(self) -> bool:
+        """As the transport says; asked at every answer."""
+        return self._transport.is_closing()
+
     def write(self, data: bytes) -> None:
         """Write, together with what is held; hold the head of an answer."""
         if self._held and len(data) > _JOINED_BYTES:
@@ -65,13 +69,50 @@ class JoiningTransport:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a bound on how long a client may take no byte of an answer."""
+    """uvicorn's protocol, with a bound on how long a client may take no byte of an answer.
+
+    uvicorn sets a timer behind each answer and cancels it at the next request, which takes as long as reading the
+    request's headers. Here a connection keeps one timer, which looks when it is due how long there has been nothing.
+    """
 
     def __init__(self, *, write_seconds: float, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._write_seconds = write_seconds
         self._write_timer: asyncio.TimerHandle | None = None
         self._since = 0.0  # when its present wait began, where it waits for the client
+        self._idle_since: float | None = None  # when its last answer was out, where nothing has come since
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    def rests(self) -> None:
+        """Every answer that was due is out: what comes next is the client's turn, and not to be waited for for ever."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """uvicorn's word for: something has come."""
+        self._idle_since = None
+
+    def _look_whether_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return  # the next answer sets it again
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._look_whether_idle)
+        else:
+            self.timeout_keep_alive_handler()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget its timers."""
+        super().connection_lost(exc)
+        for timer in (self._idle_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
 
     def pause_writing(self) -> None:
         """The client does not read: wait, not for ever."""

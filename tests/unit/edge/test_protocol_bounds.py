@@ -134,6 +134,23 @@ def test_a_client_that_stops_reading_again_has_the_whole_time_again(playbook: Pl
     talk.passes(3).aborts()
 
 
+def test_an_idle_connection_ends_a_while_after_its_last_answer(playbook: Playbook) -> None:
+    talk = playbook()
+    for _ in range(3):
+        talk.receives(GET).asks("GET /health").answers(200).sends(200).passes(59.9)
+    talk.passes(0.1).closes()
+
+
+def test_a_connection_is_not_idle_while_it_is_answered(playbook: Playbook) -> None:
+    talk = playbook().receives(GET).asks("GET /health").answers(200).sends(200).passes(1)
+    talk.receives(GET).asks("GET /health").passes(100).answers(200).sends(200).passes(59.9).stays_open()
+
+
+def test_a_connection_is_not_idle_while_a_request_arrives(playbook: Playbook) -> None:
+    talk = playbook().receives(GET).asks("GET /health").answers(200).sends(200).passes(59)
+    talk.receives(GET[:5]).passes(1.9).receives(GET[5:]).asks("GET /health").answers(200).sends(200).stays_open()
+
+
 def test_an_idle_client_that_has_not_read_its_last_answer_is_cut_off(playbook: Playbook) -> None:
     talk = playbook().receives(GET).asks("GET /health").answers(200).sends(200).passes(59).client_stops_reading()
     talk.passes(1).closes().passes(2).aborts()

@@ -35,6 +35,15 @@ class TestCache:
         assert len(world.store.asked) == 2
         world.validation.stop()
 
+    def test_what_was_used_the_longest_ago_makes_room(self) -> None:
+        cache = VerdictCache(3)
+        for key in "abc":
+            cache.put(key, Remembered(good(key), 0.0), cache.epoch)
+        cache.get("a")
+        cache.put("b", Remembered(good("b"), 1.0), cache.epoch)  # looked up anew
+        cache.put("d", Remembered(good("d"), 0.0), cache.epoch)
+        assert [key for key in "abcd" if cache.get(key)] == ["a", "b", "d"]
+
     def test_invented_keys_do_not_push_out_real_ones(self) -> None:
         cache = VerdictCache(50)
         cache.put("real", Remembered(good("id"), 0.0), cache.epoch)
