@@ -10,11 +10,12 @@ class QueryError(ValueError):
     """A question that cannot be answered. The message names the parameter, the rule and what was received."""
 
 
-def moment(name: str, text: str) -> datetime | None:
-    """A day (its beginning in UTC) or a time with an offset, in UTC; None where nothing is given. Raises QueryError."""
-    text = text.strip()
-    if not text:
+def moment(name: str, text: str | None) -> datetime | None:
+    """A day (its beginning in UTC) or a time with an offset, in UTC; None where nothing is given. Raises QueryError,
+    also for an empty text: a script's variable that is not set would ask for something else than was meant."""
+    if text is None:
         return None
+    text = text.strip()
     with suppress(ValueError, OverflowError):
         found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not escaped in the URL
         found = found.replace(tzinfo=UTC) if found.tzinfo is None and "T" not in text else found

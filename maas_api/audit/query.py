@@ -49,7 +49,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Query:
     for name, known in CHOICES.items():
         if given.get(name, known[0]) not in known:
             raise QueryError(f"{name}: must be one of {', '.join(known)}, got {given[name][:60]!r}")
-    start, end = moment("from", given.get("from", "")), moment("to", given.get("to", ""))
+    start, end = moment("from", given.get("from")), moment("to", given.get("to"))
     if start is not None and end is not None and start >= end:
         raise QueryError("from: must be before to")
     return Query(

@@ -45,7 +45,8 @@ def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
     end = _hour(end + timedelta(hours=1) - timedelta(microseconds=1))
     start = moment("from", _one(parameters, "from"))
     start = _hour(end - timedelta(days=DEFAULT_DAYS) if start is None else start)
-    interval = _one(parameters, "interval") or "day"
+    interval = _one(parameters, "interval")
+    interval = "day" if interval is None else interval
     if interval not in INTERVALS:
         raise QueryError(f"interval: must be one of {', '.join(INTERVALS)}, got {interval[:60]!r}")
     if start >= end:
@@ -58,10 +59,10 @@ def parse(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
         if name not in DIMENSIONS:
             raise QueryError(f"groupBy: must be of {', '.join(DIMENSIONS)}, got {name[:60]!r}")
     scope = _one(parameters, "scope")
-    if scope not in ("", *SCOPES):
+    if scope not in (None, *SCOPES):
         raise QueryError(f"scope: must be one of {', '.join(SCOPES)}, got {scope[:60]!r}")
     only = {name: _values(parameters, name) for name in DIMENSIONS if name in parameters}
-    return Query(start, end, interval, group_by, only, scope)
+    return Query(start, end, interval, group_by, only, scope or "")
 
 
 def _values(parameters: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
@@ -78,11 +79,11 @@ def _several(parameters: Mapping[str, Sequence[str]], name: str) -> list[str]:
     return [part.strip() for line in parameters.get(name, ()) for part in line.split(",") if part.strip()]
 
 
-def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str:
+def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str | None:
     values = parameters.get(name, ())
     if len(values) > 1:
         raise QueryError(f"{name}: must be given once, got {len(values)} values")
-    return values[0].strip() if values else ""
+    return values[0].strip() if values else None
 
 
 def _hour(moment: datetime) -> datetime:
