@@ -84,7 +84,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def rests(self) -> None:
-        """Every answer that was due is out: what comes next is the client's turn, and not to be waited for for ever."""
+        """Every answer that was due is out: it is the client's turn, for as long as a connection is kept alive."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
