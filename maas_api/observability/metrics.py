@@ -71,10 +71,6 @@ cache_outcomes = Counter(
     ("outcome",),
     [("hit",), ("miss",), ("joined",), ("malformed",), ("grace",)],
 )
-renewals = Counter(
-    "maas_api_validation_renewals_total",
-    "Answers in use that the store was asked for again before they were too old: nobody waited.",
-)
 long_replies = Counter(
     "maas_api_validation_long_replies_total",
     "Valid keys whose answer is too long for Authorino's cache, so that it asks again at every request.",

@@ -16,7 +16,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
 from maas_api.observability import metrics
@@ -39,8 +38,7 @@ Waiter = Callable[[Verdict | None], None]
 class Lookup:
     """Answers what the cache cannot. While the store is known to be down it says so at once.
 
-    ``deadline``: seconds after which nobody waits for an answer any more. ``gather_seconds``: how long renewals, which
-    nobody waits for, wait for others: each in a statement of its own took a tenth of what a busy worker answers.
+    ``deadline``: seconds after which nobody waits for an answer any more.
     """
 
     def __init__(
@@ -49,18 +47,15 @@ class Lookup:
         cache: VerdictCache,
         *,
         deadline: float = float("inf"),
-        gather_seconds: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._cache = cache
         self._deadline = deadline
-        self._gather_seconds = gather_seconds
         self._clock = clock
         self._newest: dict[str, float] = {}  # of each waiting key, when somebody last began to wait for it
         self._wake = threading.Condition()
         self._waiting: dict[str, list[Waiter]] = {}
-        self._due: dict[str, None] = {}  # keys whose answer is to be renewed, in order
         self._asked: dict[str, list[Waiter]] = {}
         self._asked_in = 0  # the cache's epoch when the statement under way began
         self._stopping = False
@@ -108,16 +103,6 @@ class Lookup:
                 self._wake.notify()
             return True
 
-    def renew(self, key_hash: str) -> None:
-        """Ask for an answer that nobody waits for, together with others of the kind or with what is asked anyway."""
-        with self._wake:
-            if self.down or key_hash in self._asked or key_hash in self._waiting or key_hash in self._due:
-                return
-            self._due[key_hash] = None
-            metrics.renewals.inc()
-            if len(self._due) == 1:
-                self._wake.notify()
-
     def _run(self) -> None:
         try:
             self._reader.probe()
@@ -125,28 +110,21 @@ class Lookup:
             self._wait_for_store(fault)
         while True:
             with self._wake:
-                gathered = False
-                while not self._waiting and not self._stopping and not (self._due and gathered):
-                    gathered = not self._wake.wait(self._gather_seconds if self._due else None)
-                if self._stopping and not self._waiting:
+                while not self._waiting and not self._stopping:
+                    self._wake.wait()
+                if not self._waiting:
                     break
                 batch = list(self._waiting)[-_BATCH_MAX:]
                 self._asked = {key_hash: self._waiting.pop(key_hash) for key_hash in batch}
                 self._asked_in = self._cache.epoch
                 for key_hash in batch:
                     del self._newest[key_hash]
-                for key_hash in tuple(islice(self._due, _BATCH_MAX - len(batch))):
-                    del self._due[key_hash]
-                    if key_hash not in self._asked:  # else somebody has begun to wait for it meanwhile
-                        batch.append(key_hash)
-                        self._asked[key_hash] = []
                 late = self._too_late()
             self._abandon(late)
             try:
                 self._answer(batch)
             except StoreDownError as fault:
-                if not self._forgotten():
-                    self._wait_for_store(fault)
+                self._wait_for_store(fault)
             except Exception:  # a fault of ours, or a row nobody foresaw: these keys get no answer, the next ones do
                 _log.exception("lookup failed")
                 self._abandon(self._take())
@@ -178,16 +156,6 @@ class Lookup:
         for key_hash, waiters in self._take().items():
             _tell(waiters, found[key_hash])
 
-    def _forgotten(self) -> bool:
-        """Whether nobody waits for the statement that failed. Then nobody is told that the store is down: renewals are
-        made when a machine has least to spare, and one that took too long must not refuse those who ask."""
-        with self._wake:
-            if any(self._asked.values()):
-                return False
-            self._asked = {}
-        metrics.store_errors.labels("lookup").inc()
-        return True
-
     def _take(self) -> dict[str, list[Waiter]]:
         """Those who wait for the statement under way; from now on nobody can join them."""
         with self._wake:
@@ -206,7 +174,7 @@ class Lookup:
         while True:
             with self._wake:
                 self.down = True
-                waiting, self._waiting, self._newest, self._due = self._waiting, {}, {}, {}
+                waiting, self._waiting, self._newest = self._waiting, {}, {}
             self._abandon(self._take())
             self._abandon(waiting)
             with self._wake:

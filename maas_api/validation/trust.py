@@ -29,12 +29,6 @@ NEVER = Channel(float("-inf"), float("-inf"))
 """A channel that was never heard."""
 
 
-RENEWED_FROM: Final = 0.5
-RENEWED_UNTIL: Final = 0.9
-"""The shares of the longest age between which an answer that is used is asked for again, each key at its own moment:
-what was looked up together, as after a start, would be too old together, and all who ask would wait."""
-
-
 class Trust(NamedTuple):
     """The bounds, in seconds: without the channel, with it, and without the store.
 
@@ -55,14 +49,6 @@ class Trust(NamedTuple):
             and now - channel.right_as_of(checked_at) <= self.unheard
             and now - checked_at <= self.max_age
         )
-
-    def due(self, key_hash: str, checked_at: float, now: float) -> bool:
-        """Whether an answer that may still be given is to be asked for again meanwhile."""
-        age = now - checked_at
-        if age <= self.max_age * RENEWED_FROM:
-            return False
-        share = int(key_hash[:4], 16) / 0xFFFF
-        return age > self.max_age * (RENEWED_FROM + share * (RENEWED_UNTIL - RENEWED_FROM))
 
     def bearable(self, channel: Channel, checked_at: float, now: float) -> bool:
         """Whether an answer may be given because the store cannot be asked."""

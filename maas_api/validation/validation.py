@@ -164,8 +164,6 @@ class Validation:
         if entry.verdict.valid:
             if self._trust.fresh(self._feed.channel, entry.checked_at, now):
                 _HIT.inc()
-                if self._trust.due(key_hash, entry.checked_at, now):
-                    self._lookup.renew(key_hash)
                 return self._unexpired(entry.verdict)
             if self._lookup.down:
                 return self._bearable(entry, now)

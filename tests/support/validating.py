@@ -96,7 +96,7 @@ class World:
         self.feed = Feed(Channel(since=0.0, heard=float("inf")))
         self.notes = Notes()
         self.cache = VerdictCache(size)
-        self.lookup = Lookup(self.store, self.cache, deadline=deadline, gather_seconds=0.005, clock=lambda: self.now)
+        self.lookup = Lookup(self.store, self.cache, deadline=deadline, clock=lambda: self.now)
         self.validation = Validation(
             self.cache,
             self.lookup,
