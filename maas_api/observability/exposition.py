@@ -69,7 +69,7 @@ def _look_at_process() -> None:
     _looked[os.getpid()] = now
     try:
         metrics.process_memory.set(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
-        metrics.process_fds.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- of ten thousand
+        metrics.process_fds.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- a path for each of ten thousand
     except OSError:
         return  # not Linux: these two stay at zero
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,9 @@ from maas_api.usage.record import HELD
 from maas_api.usage.rollup import fold
 from maas_api.usage.statements.holds import Bank
 from maas_api.usage.statements.ledger import Ledger
+from tests.support.clock import Clock
 from tests.support.otlp import call
+from tests.support.started import started
 
 TENANT = "models-as-a-service"
 HOLD = 1_000
@@ -31,29 +33,15 @@ PRICE = Price(Decimal("2"), Decimal("8"), Decimal("1"), Decimal("2"), "USD", dat
 NOTHING = Price(*[Decimal(0)] * 4, "USD", date(2026, 1, 1))
 BOOK = PriceBook({"gpt-4o-mini": [PRICE], "free": [NOTHING]})
 PAYER = Payer("key-1", (), "ann", "gold", "gpt-4o-mini")
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-class Clock:
-    """Both clocks of a budget, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@contextmanager
-def workers(database: Database, clock: Clock, count: int = 1, **options: int) -> Iterator[list[Spending]]:
-    made = [Spending(Bank(database), hold=HOLD, prices=lambda: BOOK, now=clock, **options) for _ in range(count)]
-    for one in made:
-        one.start()
-    try:
-        yield made
-    finally:
-        for one in made:
-            one.stop()
+def workers(
+    database: Database, clock: Clock, count: int = 1, **options: int
+) -> AbstractContextManager[Sequence[Spending]]:
+    """That many, running."""
+    return started(
+        [Spending(Bank(database), hold=HOLD, prices=lambda: BOOK, now=clock, **options) for _ in range(count)]
+    )
 
 
 def ask(worker: Spending, budgets: Budgets, **payer: Any) -> Decision:

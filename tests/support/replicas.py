@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from maas_api.config import Settings, load
@@ -14,6 +14,7 @@ from maas_api.identity.headers import Identity
 from maas_api.keys import assembly as keys
 from maas_api.validation import assembly as validation
 from maas_api.validation.verdict import Verdict
+from tests.support.started import started
 
 ANN = Identity("ann", ("team",))
 
@@ -61,15 +62,7 @@ class Replica:
         return isinstance(self.validation.check(key), Verdict)
 
 
-@contextmanager
-def replicas(url: str, count: int = 1, **flags: str) -> Iterator[list[Replica]]:
+def replicas(url: str, count: int = 1, **flags: str) -> AbstractContextManager[Sequence[Replica]]:
     """That many workers on one store, started and stopped."""
     defaults = {"kubernetes": "off", "validation_deadline_ms": "1000", "last_used_flush_seconds": "0.2"}
-    made = [Replica(load({**defaults, **flags}, {}), url) for _ in range(count)]
-    for one in made:
-        one.start()
-    try:
-        yield made
-    finally:
-        for one in made:
-            one.stop()
+    return started([Replica(load({**defaults, **flags}, {}), url) for _ in range(count)])

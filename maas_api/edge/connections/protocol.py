@@ -236,12 +236,12 @@ class BoundedProtocol(PatientProtocol):
         call = Call(way, self.headers, self.client[0] if self.client else "", perf_counter())
         keep_alive = self.parser.should_keep_alive()
         answer = shortcut.answer(call, body)
+        waiting = ANSWERED if isinstance(answer, Reply) else Waiting(keep_alive=keep_alive)
+        self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
         if isinstance(answer, Reply):
-            self.cycle = ANSWERED  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
             if not self.transport.is_closing():
                 self._give(shortcut, answer, call, keep_alive=keep_alive)
             return
-        self.cycle = waiting = Waiting(keep_alive=keep_alive)  # type: ignore[assignment]
 
         def give(reply: Reply) -> None:
             if not waiting.disconnected and not self.transport.is_closing():

@@ -17,7 +17,8 @@ from maas_api.usage.budgets.accounts import SAID_AGAIN_SECONDS
 from maas_api.usage.budgets.decisions import Granted, Spent, Unknown
 from maas_api.usage.budgets.spending import Spending
 from maas_api.usage.statements.holds import GENERATION_SECONDS, Bank, Lease, state_of
-from tests.support.payers import HOLD, NOON, PAYER, Clock, ask, held, spend, workers
+from tests.support.clock import NOON, Clock
+from tests.support.payers import HOLD, PAYER, ask, held, spend, workers
 
 
 @pytest.fixture

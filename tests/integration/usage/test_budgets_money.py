@@ -16,7 +16,8 @@ from maas_api.usage.prices import PriceBook
 from maas_api.usage.record import holder
 from maas_api.usage.statements.holds import Bank, state_of
 from maas_api.usage.statements.ledger import Ledger
-from tests.support.payers import HOLD, PRICE, TENANT, Clock, ask, spend, workers
+from tests.support.clock import Clock
+from tests.support.payers import HOLD, PRICE, TENANT, ask, spend, workers
 from tests.support.wait import until
 
 DOLLAR = 1_000_000_000

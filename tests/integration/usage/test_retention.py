@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -16,22 +16,13 @@ from maas_api.usage.query import Query
 from maas_api.usage.rollup import Folded, fold
 from maas_api.usage.statements.ledger import Ledger
 from maas_api.usage.statements.reading import Reading
+from tests.support.clock import NOON as NOW
+from tests.support.clock import Clock
 from tests.support.otlp import call
 from tests.support.postgres import PostgresServer
 from tests.support.wait import until
 
 TENANT = "models-as-a-service"
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 def calls(moment: datetime, number: int = 1, body: bytes = b"") -> Folded:
