@@ -23,9 +23,10 @@ from maas_api.asgi import Entry
 from maas_api.config import Settings
 from maas_api.edge.connections import tls
 from maas_api.edge.connections.arrivals import Arrivals
+from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.limits import PARTING_SECONDS, Limits
 from maas_api.edge.connections.protocol import BoundedProtocol
-from maas_api.edge.connections.room import Doorstep
+from maas_api.edge.connections.questions import Questions
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""
@@ -79,7 +80,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no type
     async def _serve(self) -> None:
         entry: Entry = self.wsgi
         self.config.app = entry
-        self.config.http = partial(BoundedProtocol, limits=limits(self._settings), shortcut=lambda: entry.shortcut)
+        self.config.http = BoundedProtocol
         certificate = None
         if self._shared.certificate is not None:
             certificate = tls.Reloading(self._shared.certificate, self._settings.tls_min_version)
@@ -173,15 +174,17 @@ class DrainingServer(Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        config = self.config
-
-        def spoken() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            return made
-
-        connection = partial(Doorstep, spoken, self.server_state.connections, limits(self._settings))
+        config, bounds = self.config, limits(self._settings)
+        inside = partial(
+            BoundedProtocol,
+            limits=bounds,
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        questions = Questions(bounds.header_bytes)
+        house = House(self.server_state, bounds, questions, lambda: self._entry.shortcut, inside)
+        connection = partial(Doorstep, house)
         self._arrivals = [
             Arrivals(
                 sock,

@@ -1,9 +1,9 @@
 """The gateway's questions answered before ASGI: no scope, no task, one write.
 
 Every inference request waits for one of these answers, the validation of its key or the authorizer's word, and most of
-what ASGI costs is spent on what they cannot need: a task, an event, a queue of messages. So the connection's protocol
-hands a question over as headers and body, and gets the answer, or the promise of one, at once. What is answered,
-counted and logged is the same as through the entry; a request that is in any way unusual takes that way.
+what ASGI costs is spent on what they cannot need: a task, an event, a queue of messages. So a connection hands a
+question over as headers and body, and gets the answer, or the promise of one, at once. What is answered, counted and
+logged is the same as through the entry; a request that is in any way unusual takes that way.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ FAULT = Reply(500, JSON_ONLY, b"")
 """Our own fault on a callback. Without a body: Authorino takes whatever parses for a verdict and remembers it."""
 
 _PREFIX, _TARGET = PREFIX.encode(), PATH.encode()
-_METHODS = {b"POST": "POST", b"GET": "GET"}
-"""Others are rare, and HEAD is answered without the body that the rest has."""
+_METHODS = ("POST", "GET")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _log = logging.getLogger(__name__)
@@ -46,35 +45,8 @@ class Call(NamedTuple):
 
     way: Way
     headers: RawHeaders
-    client: str
     begun: float
-
-
-class _NoEvent:
-    """An event nobody waits for."""
-
-    def set(self) -> None:
-        """Nothing to wake."""
-
-
-_NO_EVENT = _NoEvent()
-
-
-class Waiting:
-    """Stands where uvicorn keeps a request's cycle while a shortcut's answer is looked up: what comes behind it on
-    the same connection queues, and a shutdown or a lost connection is noted."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self.response_started = False
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _NO_EVENT
-
-
-ANSWERED = Waiting(keep_alive=True)
-"""Stands there for every question that was answered at once."""
-ANSWERED.response_complete = True
+    client: Callable[[], str]
 
 
 class Shortcut:
@@ -99,19 +71,16 @@ class Shortcut:
         self._dated: Sequence[tuple[bytes, bytes]] = ()
         self._date = b""
         self._draining = draining
-        self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS.values()}
+        self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS}
 
-    def way(self, method: bytes, target: bytes) -> Way | None:
-        """The way of a request that is one of the questions, written the way their callers write them."""
-        if target == _TARGET and method == b"POST":
+    def way(self, method: str, target: bytes) -> Way | None:
+        """The way of a POST or GET that is one of the questions, written the way their callers write them."""
+        if target == _TARGET and method == "POST":
             return self._validation
         if not target.startswith(_PREFIX) or b"%" in target or b"#" in target or not target.isascii():
             return None
-        known = _METHODS.get(method)
-        if known is None:
-            return None
         text = target.decode("ascii")
-        return self._find(known, text.partition("?")[0], text)
+        return self._find(method, text.partition("?")[0], text)
 
     def _find(self, method: str, path: str, target: str) -> Way | None:
         found = self._routes.find(method, path)
@@ -155,7 +124,7 @@ class Shortcut:
         self._recorder.count(way.method, way.found.label, reply.status, seconds)
         if self._recorder.wants_line(reply, hot=True):
             context = Context(identifier, call.headers)
-            self._recorder.line(way.method, way.path, reply.status, seconds, call.client, context)
+            self._recorder.line(way.method, way.path, reply.status, seconds, call.client(), context)
         return b"%s%s%s%s%s: %s\r\ncontent-length: %d\r\n%s\r\n%s" % (
             _STATUS_LINES[reply.status],
             encoded(reply.headers),

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.limits import Limits
 from maas_api.edge.connections.protocol import BoundedProtocol
+from maas_api.edge.connections.questions import Questions
 from maas_api.edge.guard import InternalGuard
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import PATH, Shortcut
@@ -58,7 +61,9 @@ class Playbook:
         config.load()
         state = ServerState()
         state.default_headers = [(b"date", DATE.encode())]
-        self.uvicorns: dict[str, Any] = {"config": config, "server_state": state, "app_state": {}, "_loop": self.loop}
+        uvicorns: dict[str, Any] = {"config": config, "app_state": {}, "_loop": self.loop}
+        inside = partial(BoundedProtocol, limits=limits, server_state=state, **uvicorns)
+        self.house = House(state, limits, Questions(limits.header_bytes), lambda: None, inside)
 
     def __call__(self, *, tls: bool = False, known: Reply | None = None) -> Connection:
         """A new connection. ``known``: what its validations are answered with at once, instead of being looked up."""
@@ -95,7 +100,7 @@ class Connection:
             guarded = (routes, playbook.guard, Recorder({}, 0.0), Mailbox(clock=playbook.loop.time))
             return Shortcut(*guarded, _NOSNIFF, lambda: playbook.draining)
 
-        self._protocol = BoundedProtocol(limits=playbook.limits, shortcut=shortcut, **playbook.uvicorns)
+        self._protocol = Doorstep(playbook.house._replace(shortcut=shortcut))
 
     # What arrives.
 
@@ -133,7 +138,7 @@ class Connection:
 
     def server_stops(self) -> Connection:
         """The worker is told to end."""
-        return self._arrives("the server stops", self._protocol.shutdown)
+        return self._arrives("the server stops", self._wire.reader.shutdown)
 
     # What goes out. A line that is not what happened raises AssertionError with the whole conversation.
 

@@ -7,12 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from maas_api.app import Service
 from maas_api.asgi import Entry
+from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.protocol import BoundedProtocol
+from maas_api.edge.connections.questions import Questions
 from maas_api.worker import limits
 from tests.support.wait import until
 
@@ -24,9 +28,15 @@ def serving(service: Service) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
     entry = Entry(service)
-    protocol = partial(BoundedProtocol, limits=limits(service.settings), shortcut=lambda: entry.shortcut)
+    bounds = limits(service.settings)
+
+    def connection(*, server_state: ServerState, **uvicorns: Any) -> Doorstep:
+        inside = partial(BoundedProtocol, limits=bounds, server_state=server_state, **uvicorns)
+        questions = Questions(bounds.header_bytes)
+        return Doorstep(House(server_state, bounds, questions, lambda: entry.shortcut, inside))
+
     config = uvicorn.Config(entry, loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False)
-    config.http = protocol  # type: ignore[assignment]  # uvicorn calls it, whatever it is
+    config.http = connection  # type: ignore[assignment]  # uvicorn calls it, whatever it is
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)
     thread.start()

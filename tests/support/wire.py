@@ -62,6 +62,15 @@ class Wire(asyncio.Transport):
         self._waiting: deque[bytes] = deque()
         self._paused = self._blocked = self._ended = self._closing = self._lost = False
 
+    @property
+    def reader(self) -> Any:
+        """Whose turn it is to read the connection."""
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Another reads the connection from now on."""
+        self._protocol = protocol
+
     def connect(self, protocol: asyncio.Protocol) -> None:
         """The server has accepted the connection."""
         self._protocol = protocol

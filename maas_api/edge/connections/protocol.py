@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any, NoReturn, cast
 
 from maas_api.edge.connections import limits as bound
 from maas_api.edge.connections import refusals
 from maas_api.edge.connections.limits import Limits
+from maas_api.edge.connections.questions import BEGINNINGS
 from maas_api.edge.connections.room import Held, Loss, Standing, make_room, room_of
 from maas_api.edge.connections.transport import JoiningTransport, PatientProtocol
-from maas_api.edge.shortcut import ANSWERED, Call, Shortcut, Waiting, Way
 from maas_api.observability import metrics
-from maas_api.wire import Reply
 
 
 class BoundedProtocol(PatientProtocol):
-    """One connection. ``shortcut`` answers the gateway before ASGI; the other arguments are uvicorn's own."""
+    """One connection that has come in. Where all that it asked is answered and the next thing begins like a question
+    of the gateway, ``out`` takes it. The other arguments are uvicorn's own."""
 
-    def __init__(self, *, limits: Limits, shortcut: Callable[[], Shortcut | None], **uvicorns: Any) -> None:
+    def __init__(self, out: Callable[[bytes], None], *, limits: Limits, **uvicorns: Any) -> None:
         super().__init__(write_seconds=limits.write_seconds, **uvicorns)
+        self._out = out
         self._limits = limits
-        self._shortcut = shortcut()
         self._room = room_of(self.loop)
-        self._kept: bytes | None = None  # the body so far of a request that uvicorn has not been told of
-        self._way: Way | None = None  # and how that is answered
-        self._declared = b""  # its Content-Length
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._framing_bytes = 0  # of the body's framing, since the last of its content: chunk extensions, trailers
@@ -65,9 +61,13 @@ class BoundedProtocol(PatientProtocol):
         self._room.unspoken.waits(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget its timers."""
+        """Count it out."""
         super().connection_lost(exc)
         metrics.connections.set(len(self.connections))
+
+    def forget(self) -> None:
+        """Cancel its timers, and wait for nothing."""
+        super().forget()
         self._room.unspoken.spoke(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -79,6 +79,9 @@ class BoundedProtocol(PatientProtocol):
             self._framing_bytes += len(data)  # read so that the client gets to read its answer, not for ever
             if self._framing_bytes > bound.LINGER_BYTES:
                 self.transport.abort()
+            return
+        if self._idle_since is not None and data.startswith(BEGINNINGS) and self._may_leave():
+            self._leave(data)
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -108,9 +111,8 @@ class BoundedProtocol(PatientProtocol):
             metrics.refusals.labels("pipelined").inc()
             self._refused, self._farewell = True, b""
             raise refusals.Enough
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        super().on_message_begin()
         self._in_head = self._incomplete = True
-        self._declared = b""
         if self._timer is not None:  # the one that waits for a first byte
             self._timer.cancel()
             self._timer = None
@@ -125,12 +127,7 @@ class BoundedProtocol(PatientProtocol):
             return
         if len(self.headers) >= bound.HEADERS_AT_MOST:
             self._too_many("headers")
-        name = name.lower()
-        if name == b"content-length":
-            self._declared = value
-        elif name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        super().on_header(name, value)
 
     def _too_many(self, what: str) -> NoReturn:
         self._refuse(431, f"a request must not have more than {bound.HEADERS_AT_MOST} {what}", "headers")
@@ -145,13 +142,10 @@ class BoundedProtocol(PatientProtocol):
         if self._head_bytes > limit and len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > limit:
             metrics.refusals.labels("headers").inc()
             self.app = refusals.always(431, self._too_many_bytes)
-        elif (version := self.parser.get_http_version()) not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
+        elif self.parser.get_http_version() not in ("1.1", "1.0"):  # the parser knows 0.9 and 2.0 as well
             metrics.refusals.labels("malformed").inc()
             self.app = refusals.UNSPOKEN
-        elif self._shortcut is not None and version == "1.1" and (way := self._way_around(self._shortcut)) is not None:
-            self._kept, self._way = b"", way
-            return
-        self._tell_of_head()
+        super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         """A chunk begins."""
@@ -160,20 +154,11 @@ class BoundedProtocol(PatientProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of a request's body."""
         self._framing_bytes = 0
-        if self._kept is None:
-            super().on_body(body)
-            return
-        self._kept += body
-        if len(self._kept) > bound.KEPT_BYTES:
-            self._hand_over()
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is whole; the next one's headers start behind it."""
-        kept, self._kept = self._kept, None
-        if kept is not None and self._shortcut is not None and self._way is not None:
-            self._answer(self._shortcut, self._way, kept)
-        else:
-            super().on_message_complete()
+        super().on_message_complete()
         self._in_head, self._incomplete, self._head_bytes, self._framing_bytes = True, False, 0, 0
 
     def on_response_complete(self) -> None:
@@ -193,69 +178,27 @@ class BoundedProtocol(PatientProtocol):
 
     def shutdown(self) -> None:
         """End after the request under way. On a connection that is new it may still be on its way."""
-        if self.cycle or self._kept is not None or self._refused:
+        if self.cycle or self._refused:
             self._end_after_request()
         else:
             self.loop.call_later(bound.PARTING_SECONDS, self._end_after_request)
 
     def _end_after_request(self) -> None:
-        if self._kept is not None:
-            self._hand_over()
         if self.cycle is None or self.cycle.response_complete:
             self.give_way()
         else:
             super().shutdown()
 
-    def _way_around(self, shortcut: Shortcut) -> Way | None:
-        """How a question of the gateway is answered that has nothing unusual about it, with nothing else under way."""
-        if (
-            (self.cycle is not None and not self.cycle.response_complete)
-            or self.expect_100_continue
-            or self.flow.write_paused
-            or self.parser.should_upgrade()
-            or len(self._declared) > bound.KEPT_DIGITS
-        ):
-            return None
-        return shortcut.way(self.parser.get_method(), self.url)
+    def _may_leave(self) -> bool:
+        return not (self._incomplete or self._refused or self.flow.write_paused or self.transport.is_closing())
 
-    def _hand_over(self) -> None:
-        """Tell uvicorn of the request after all."""
-        kept, self._kept = self._kept, None
-        self._tell_of_head()
-        super().on_body(kept or b"")
-
-    def _tell_of_head(self) -> None:
-        """Tell uvicorn of the request, which makes a scope when one begins. Most are answered without."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
-        self.scope["headers"] = headers
-        super().on_headers_complete()
-
-    def _answer(self, shortcut: Shortcut, way: Way, body: bytes) -> None:
-        call = Call(way, self.headers, self.client[0] if self.client else "", perf_counter())
-        keep_alive = self.parser.should_keep_alive()
-        answer = shortcut.answer(call, body)
-        waiting = ANSWERED if isinstance(answer, Reply) else Waiting(keep_alive=keep_alive)
-        self.cycle = waiting  # type: ignore[assignment]  # as much of a cycle as uvicorn looks at
-        if isinstance(answer, Reply):
-            if not self.transport.is_closing():
-                self._give(shortcut, answer, call, keep_alive=keep_alive)
-            return
-
-        def give(reply: Reply) -> None:
-            if not waiting.disconnected and not self.transport.is_closing():
-                waiting.response_complete = True
-                self._give(shortcut, reply, call, keep_alive=waiting.keep_alive)
-
-        shortcut.later(answer, call, give)
-
-    def _give(self, shortcut: Shortcut, reply: Reply, call: Call, *, keep_alive: bool) -> None:
-        close = shortcut.closing or not keep_alive
-        self._joining.write_whole(shortcut.encode(reply, call, self.server_state.default_headers, close=close))
-        if close:
-            self.transport.close()
-        self.on_response_complete()
+    def _leave(self, data: bytes) -> None:
+        """Another reads it from now on, from ``data`` on."""
+        self._joining.flush()
+        self.connections.discard(self)
+        self.forget()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end: each holds the other
+        self._out(data)
 
     @property
     def _too_many_bytes(self) -> str:

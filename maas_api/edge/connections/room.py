@@ -2,8 +2,6 @@
 
 A server that refuses the next client because others hold connections open and say nothing serves the silent. So the
 silent go first, as in other servers of the kind (nginx's ``worker_connections``), the longest-held before the rest.
-And until its first byte a connection is held, counted, and next to nothing else: a flood of silent ones would have all
-that a request needs made and thrown away, a few dozen in one turn of the loop, and whoever asks something waits for it.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from itertools import islice
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from maas_api.edge.connections.limits import GIVING_WAY, PARTING_SECONDS, SEARCHED, Limits
+from maas_api.edge.connections.limits import GIVING_WAY, SEARCHED
 from maas_api.observability import metrics
 
 
@@ -132,68 +130,3 @@ def room_of(loop: asyncio.AbstractEventLoop) -> Room[Held]:
     if room is None:
         room = _ROOMS[loop] = Room()
     return room
-
-
-class Doorstep(asyncio.Protocol):
-    """One connection. ``enter`` makes the protocol that reads it from its first byte on; ``connections`` are all of the
-    worker's, whoever reads them."""
-
-    def __init__(self, enter: Callable[[], asyncio.Protocol], connections: set[Any], limits: Limits) -> None:
-        self._enter = enter
-        self._connections = connections
-        self._limits = limits
-        self._stopping = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it in. Over the limit others give way to it, those that would lose the least."""
-        self._loop = asyncio.get_running_loop()
-        self._room = room_of(self._loop)
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of asyncio's classes
-        limit = self._limits.connections
-        if len(self._connections) >= limit:
-            make_room(self._connections, self._room, limit - 1)  # before it is one of them: others give way to it
-        self._connections.add(self)
-        count = len(self._connections)
-        metrics.connections.set(count)
-        self._since = self._loop.time()
-        self._timer = self._loop.call_later(self._limits.idle_seconds, self._transport.abort)
-        self._room.unspoken.waits(self)
-        if count > 2 * limit:
-            metrics.refusals.labels("connections").inc()
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """It begins to speak: from now on another reads it."""
-        self._leave()
-        protocol = self._enter()
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(data)
-        if self._stopping:
-            cast(Any, protocol).shutdown()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone without a word."""
-        self._leave()
-        metrics.connections.set(len(self._connections))
-
-    def shutdown(self) -> None:
-        """The worker stops. On a connection that is new a request may still be on its way."""
-        self._stopping = True
-        self._timer.cancel()
-        self._timer = self._loop.call_later(PARTING_SECONDS, self._transport.close)
-
-    def standing(self) -> Standing | None:
-        """What closing it now would cost its client: nothing."""
-        return Standing(Loss.UNSPOKEN, self._since)
-
-    def give_way(self) -> None:
-        """Close it. TLS has its own farewell, for which a client that is idle lets us wait."""
-        self._transport.close()
-        self._timer.cancel()
-        self._timer = self._loop.call_later(PARTING_SECONDS, self._transport.abort)
-
-    def _leave(self) -> None:
-        self._connections.discard(self)
-        self._room.unspoken.spoke(self)
-        self._timer.cancel()

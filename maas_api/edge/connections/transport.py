@@ -43,26 +43,22 @@ class JoiningTransport:
             data, self._held = self._held + data, b""
         elif data.startswith(_HEAD):
             self._held = data
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
             return
         self._transport.write(data)
 
-    def write_whole(self, answer: bytes) -> None:
-        """Write an answer that is complete: nothing follows to wait for."""
-        self._flush()
-        self._transport.write(answer)
-
     def write_eof(self) -> None:
         """No more will be written."""
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Close after everything is written."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is held."""
         if self._held:
             data, self._held = self._held, b""
             self._transport.write(data)
@@ -110,6 +106,10 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget its timers."""
         super().connection_lost(exc)
+        self.forget()
+
+    def forget(self) -> None:
+        """Cancel its timers: it is gone, or another reads it."""
         for timer in (self._idle_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()

@@ -38,7 +38,8 @@ def test_a_body_that_trickles_is_408_and_its_handler_says_nothing_more(playbook:
 
 
 def test_a_validation_that_trickles_is_408_and_no_key_is_looked_up(playbook: Playbook) -> None:
-    playbook().receives(VALIDATE + b"{").passes(5).sends(408, LATE_BODY).half_closes().client_leaves()
+    talk = playbook().receives(VALIDATE + b"{").passes(5).sends(408, LATE_BODY).half_closes()
+    talk.gives_up("POST /internal/v1/api-keys/validate").client_leaves()
 
 
 def test_a_body_that_comes_in_time_is_read_whole(playbook: Playbook) -> None:

@@ -44,8 +44,18 @@ def test_a_validation_behind_another_request_waits_for_its_turn(playbook: Playbo
 
 
 def test_a_request_behind_a_validation_waits_for_its_turn(playbook: Playbook) -> None:
-    talk = playbook().receives(VALIDATE + GET).validates(b"{}").answers(200, b"1").sends(200, b"1")
+    talk = playbook().receives(VALIDATE + GET).asks(CALLBACK, b"{}").answers(200, b"1").sends(200, b"1")
     talk.asks("GET /health").answers(200, b"2").sends(200, b"2").stays_open()
+
+
+def test_a_request_that_comes_before_a_verdict_waits_for_its_turn(playbook: Playbook) -> None:
+    talk = playbook().receives(VALIDATE).validates(b"{}").receives(GET[:7]).receives(GET[7:])
+    talk.answers(200, b"1").sends(200, b"1").asks("GET /health").answers(200, b"2").sends(200, b"2").stays_open()
+
+
+def test_a_bad_request_that_comes_before_a_verdict_does_not_cost_it(playbook: Playbook) -> None:
+    talk = playbook().receives(VALIDATE).validates(b"{}").receives(BAD).answers(200, b"1").sends(200, b"1")
+    talk.sends(400, "malformed HTTP request").half_closes().client_leaves()
 
 
 def test_what_follows_a_last_request_is_not_run(playbook: Playbook) -> None:

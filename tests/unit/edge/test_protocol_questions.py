@@ -42,9 +42,12 @@ def test_the_query_is_part_of_the_question(playbook: Playbook) -> None:
 
 
 def test_questions_of_several_callers_do_not_mix(playbook: Playbook) -> None:
-    talk = playbook().receives(question() + question(f"{AUTHORIZER}/llm/a/v1/x"))
-    talk.judges(f"POST {COMPLETION}").answers(200, b"1").sends(200, b"1").asks(f"POST {AUTHORIZER}/llm/a/v1/x")
-    talk.answers(200, b"2").sends(200, b"2").stays_open()
+    other = f"{AUTHORIZER}/llm/a/v1/x"
+    talk = playbook().receives(question() + question(other))
+    talk.asks(f"POST {COMPLETION}").answers(200, b"1").sends(200, b"1").asks(f"POST {other}")
+    talk.answers(200, b"2").sends(200, b"2")
+    talk.receives(question()).judges(f"POST {COMPLETION}").receives(question(other)).answers(200, b"3")
+    talk.sends(200, b"3").judges(f"POST {other}").answers(200, b"4").sends(200, b"4").stays_open()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ LINE = f"{CALLBACK} HTTP/1.1"
 BODY = b'{"key":"x"}'
 LENGTH = f"Content-Length: {len(BODY)}"
 VALIDATE = http(LINE, "Host: x", LENGTH, body=BODY)
+SECOND = http(LINE, "Host: x", "Content-Length: 2", body=b"{}")
+MODELS = http("GET /v1/models HTTP/1.1", "Host: x")
 GOOD = b'{"valid":true}'
 NOT_FOUND = "404 page not found"
 
@@ -33,13 +35,57 @@ def test_a_verdict_that_is_known_is_sent_at_once(playbook: Playbook) -> None:
 
 
 def test_several_in_one_packet_are_answered_in_order(playbook: Playbook) -> None:
-    talk = playbook(known=Reply(200, (JSON,), GOOD)).receives(VALIDATE * 2)
-    talk.validates(BODY).sends(200, GOOD).validates(BODY).sends(200, GOOD).stays_open()
+    talk = playbook().receives(VALIDATE * 2).asks(CALLBACK, BODY).answers(200, b"1").sends(200, b"1")
+    talk.asks(CALLBACK, BODY).answers(200, b"2").sends(200, b"2").stays_open()
+
+
+def test_one_that_comes_before_the_answer_to_another_waits_for_it(playbook: Playbook) -> None:
+    talk = playbook().receives(VALIDATE).validates(BODY).receives(SECOND).receives(VALIDATE[:-1]).receives(b"}")
+    talk.answers(200, b"1").sends(200, b"1").validates(b"{}").answers(200, b"2").sends(200, b"2")
+    talk.asks(CALLBACK, BODY).answers(200, b"3").sends(200, b"3")
+    talk.receives(SECOND).validates(b"{}").answers(200, b"4").sends(200, b"4").stays_open()
+
+
+def test_a_lone_one_that_comes_before_the_answer_to_another_is_looked_up_behind_it(playbook: Playbook) -> None:
+    talk = playbook().receives(VALIDATE).validates(BODY).receives(SECOND).passes(LOOKUP_SECONDS / 2)
+    talk.answers(200, b"1").sends(200, b"1").validates(b"{}").answers(200, b"2").sends(200, b"2").stays_open()
 
 
 def test_a_body_in_pieces_is_one_body(playbook: Playbook) -> None:
     talk = playbook().receives(VALIDATE[:-5]).receives(VALIDATE[-5:-1]).receives(VALIDATE[-1:])
-    talk.validates(BODY).answers(200, GOOD).sends(200, GOOD).stays_open()
+    talk.asks(CALLBACK, BODY).answers(200, GOOD).sends(200, GOOD).stays_open()
+
+
+def test_one_behind_a_request_of_another_kind_is_looked_up(playbook: Playbook) -> None:
+    talk = playbook(known=Reply(200, (JSON,), GOOD))
+    for _ in range(3):
+        talk.receives(MODELS).asks("GET /v1/models").answers(200, b"[]").sends(200, b"[]")
+        talk.receives(VALIDATE).validates(BODY).sends(200, GOOD).receives(VALIDATE).validates(BODY).sends(200, GOOD)
+    talk.receives(VALIDATE[:9]).passes(1).receives(VALIDATE[9:]).asks(CALLBACK, BODY).answers(200).sends(200)
+    talk.receives(VALIDATE).validates(BODY).sends(200, GOOD).passes(60).closes()
+
+
+def test_one_behind_a_request_of_another_kind_waits_for_that_one_s_answer(playbook: Playbook) -> None:
+    talk = playbook().receives(MODELS).asks("GET /v1/models").receives(VALIDATE).answers(200, b"[]").sends(200, b"[]")
+    talk.asks(CALLBACK, BODY).answers(200, GOOD).sends(200, GOOD).stays_open()
+
+
+def test_nothing_is_looked_up_for_a_client_that_does_not_read_its_answers(playbook: Playbook) -> None:
+    talk = playbook(known=Reply(200, (JSON,), GOOD)).receives(VALIDATE).validates(BODY).sends(200, GOOD)
+    talk.client_stops_reading().receives(VALIDATE).passes(2.9).client_reads_on().validates(BODY).sends(200, GOOD)
+    talk.passes(3).stays_open()
+    talk.client_stops_reading().passes(3).aborts()
+
+
+def test_an_idle_client_that_has_not_read_its_last_verdict_is_cut_off(playbook: Playbook) -> None:
+    talk = playbook(known=Reply(200, (JSON,), GOOD)).receives(VALIDATE).validates(BODY).sends(200, GOOD)
+    talk.passes(59).client_stops_reading().passes(1).closes().passes(2).aborts()
+
+
+def test_a_connection_is_idle_from_its_last_verdict_on(playbook: Playbook) -> None:
+    talk = playbook().receives(VALIDATE).validates(BODY).passes(0.05).answers(200, GOOD).sends(200, GOOD)
+    talk.passes(40).receives(VALIDATE).validates(BODY).answers(200, GOOD).sends(200, GOOD)
+    talk.passes(59.9).passes(0.1).closes()
 
 
 def test_a_lookup_that_takes_too_long_is_503_without_a_body(playbook: Playbook) -> None:

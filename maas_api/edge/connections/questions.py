@@ -1,0 +1,101 @@
+"""What a chunk of bytes asks, where it is one question of the gateway, whole, and nothing else.
+
+A parser of its own for each chunk: nothing that one client sends is there when another's is read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import httptools
+
+from maas_api.edge.connections.limits import HEADERS_AT_MOST, KEPT_BYTES, KEPT_DIGITS
+from maas_api.edge.connections.refusals import Enough
+from maas_api.wire import RawHeaders
+
+_POST, _GET = b"POST /internal/", b"GET /internal/"
+BEGINNINGS = (_POST, _GET)
+"""Other methods are rare, and HEAD is answered without the body that the rest has."""
+_VERSION = b" HTTP/1.1\r\n"
+_UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
+
+
+class Question(NamedTuple):
+    """A request, as its bytes say it. ``keep_alive``: whether the client has more to ask on this connection."""
+
+    method: str
+    target: bytes
+    headers: RawHeaders
+    body: bytes
+    keep_alive: bool
+
+
+class Questions:
+    """Reads them for all connections of a worker. The other methods are the parser's callbacks."""
+
+    def __init__(self, header_bytes: int) -> None:
+        """``header_bytes``: a longer head is another's to refuse."""
+        self._header_bytes = header_bytes
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def read(self, data: bytes) -> Question | None:
+        """The question; None where it is not whole, is none, or has anything unusual about it."""
+        if data.startswith(_POST):
+            method = "POST"
+        elif data.startswith(_GET):
+            method = "GET"
+        else:
+            return None
+        if len(data) > self._header_bytes + KEPT_BYTES:
+            return None
+        self._url = self._body = b""
+        headers: list[tuple[bytes, bytes]] = []
+        self._headers = headers
+        self._begun = self._whole = False
+        self._parser = httptools.HttpRequestParser(self)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return None
+        finally:
+            self._headers = []
+        body = self._body
+        if (
+            not self._whole
+            or len(body) > KEPT_BYTES
+            or len(data) - len(body) > self._header_bytes
+            or not data.startswith(_VERSION, len(method) + 1 + len(self._url))
+        ):
+            return None
+        return Question(method, self._url, headers, body, self._keep_alive)
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        if self._begun:
+            raise Enough
+        self._begun = True
+
+    def on_url(self, url: bytes) -> None:
+        """Its target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header line."""
+        name = name.lower()
+        if name in _UNUSUAL or len(self._headers) >= HEADERS_AT_MOST:
+            raise Enough
+        if name == b"content-length" and len(value) > KEPT_DIGITS:
+            raise Enough
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Its headers are whole. The parser forgets at a message's end whether another may come."""
+        self._keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        """Its body, or a part."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        self._whole = True
