@@ -22,7 +22,7 @@ class Channel(NamedTuple):
 
     def right_as_of(self, checked_at: float) -> float:
         """The latest moment at which an answer looked up at ``checked_at`` is known to have been right."""
-        return max(checked_at, self.heard) if checked_at >= self.since else checked_at
+        return self.heard if self.heard > checked_at >= self.since else checked_at
 
 
 NEVER = Channel(float("-inf"), float("-inf"))

@@ -38,6 +38,9 @@ class Inside(Protocol):
     def data_received(self, data: bytes) -> None:
         """What it says."""
 
+    def leave(self) -> None:
+        """Another reads the connection from now on."""
+
     def shutdown(self) -> None:
         """The worker stops."""
 
@@ -45,15 +48,24 @@ class Inside(Protocol):
 class House(NamedTuple):
     """What the connections of one worker share.
 
-    ``enter`` makes what reads a connection that goes in, and is given the way out, for when all that was asked is
-    answered and a question begins. ``shortcut``: None where questions go in as well; asked when a connection is made.
+    ``enter`` makes what reads a connection that goes in, and is given the way out: shown what comes when all that was
+    asked is answered, that says whether the connection has come out with it. ``shortcut`` is asked when a connection
+    is made; None: questions go in as well.
     """
 
     state: ServerState
     limits: Limits
     questions: Questions
     shortcut: Callable[[], Shortcut | None]
-    enter: Callable[[Callable[[bytes], None]], Inside]
+    enter: Callable[[Callable[[bytes], bool]], Inside]
+
+
+class Asked(NamedTuple):
+    """A question, and how it is answered."""
+
+    shortcut: Shortcut
+    question: Question
+    call: Call
 
 
 class Doorstep(asyncio.Protocol):
@@ -69,6 +81,7 @@ class Doorstep(asyncio.Protocol):
         self._ends = False
         self._gone = False
         self._timer: asyncio.TimerHandle
+        self._inside: Inside | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,24 +104,14 @@ class Doorstep(asyncio.Protocol):
             self._behind += data
             self._transport.pause_reading()
             return
-        begun = perf_counter()
-        if (
-            (shortcut := self._shortcut) is None
-            or (question := self._house.questions.read(data)) is None
-            or (way := shortcut.way(question.method, question.target)) is None
-        ):
+        asked = self._read(data)
+        if asked is None:
             self._go_in(data)
             return
         if not self._spoken:
             self._spoken = True
             self._room.unspoken.spoke(self)
-        call = Call(way, question.headers, begun, self._client)
-        answer = shortcut.answer(call, question.body)
-        if isinstance(answer, Reply):
-            self._give(shortcut, question, call, answer)
-        else:
-            self._asking = True
-            shortcut.later(answer, call, partial(self._arrived, shortcut, question, call))
+        self._answer(asked)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -150,7 +153,26 @@ class Doorstep(asyncio.Protocol):
         self._transport.close()
         self._cut_off_in(PARTING_SECONDS)
 
-    def _give(self, shortcut: Shortcut, question: Question, call: Call, reply: Reply) -> None:
+    def _read(self, data: bytes) -> Asked | None:
+        begun = perf_counter()
+        if (
+            (shortcut := self._shortcut) is None
+            or (question := self._house.questions.read(data)) is None
+            or (way := shortcut.way(question.method, question.target)) is None
+        ):
+            return None
+        return Asked(shortcut, question, Call(way, question.headers, begun, self._client))
+
+    def _answer(self, asked: Asked) -> None:
+        answer = asked.shortcut.answer(asked.call, asked.question.body)
+        if isinstance(answer, Reply):
+            self._give(asked, answer)
+        else:
+            self._asking = True
+            asked.shortcut.later(answer, asked.call, partial(self._arrived, asked))
+
+    def _give(self, asked: Asked, reply: Reply) -> None:
+        shortcut, question, call = asked
         close = self._ends or not question.keep_alive or shortcut.closing
         self._transport.write(shortcut.encode(reply, call, self._house.state.default_headers, close=close))
         if close:
@@ -158,11 +180,11 @@ class Doorstep(asyncio.Protocol):
         else:
             self._since = self._loop.time()
 
-    def _arrived(self, shortcut: Shortcut, question: Question, call: Call, reply: Reply) -> None:
+    def _arrived(self, asked: Asked, reply: Reply) -> None:
         """What was looked up is there. The client may be gone."""
         self._asking = False
         if not self._gone and not self._transport.is_closing():
-            self._give(shortcut, question, call, reply)
+            self._give(asked, reply)
             self._go_on()
 
     def _go_on(self) -> None:
@@ -180,19 +202,25 @@ class Doorstep(asyncio.Protocol):
     def _go_in(self, data: bytes) -> None:
         """From now on another reads it."""
         self._leave()
-        inside = self._house.enter(self._come_out)
+        inside = self._inside = self._house.enter(self._come_out)
         self._transport.set_protocol(cast(asyncio.BaseProtocol, inside))
         inside.connection_made(self._transport)
         inside.data_received(data)
         if self._ends:
             inside.shutdown()
 
-    def _come_out(self, data: bytes) -> None:
-        """All that it asked inside is answered, and this begins like a question."""
-        self._spoken = True
+    def _come_out(self, data: bytes) -> bool:
+        """All that it asked inside is answered, and this comes next: where it is a question it is answered out here."""
+        inside, asked = self._inside, self._read(data)
+        if asked is None or inside is None:
+            return False
+        self._inside = None
+        inside.leave()
         self._transport.set_protocol(self)
+        self._spoken = True
         self._stand()
-        self.data_received(data)
+        self._answer(asked)
+        return True
 
     def _stand(self) -> int:
         """Be one of the connections; how many they are."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 KEPT_BYTES = 4096
-"""Longest body of a question answered by the shortcut; a key takes less than a hundred."""
-KEPT_DIGITS = len(str(KEPT_BYTES))
-"""A longer Content-Length announces a longer body."""
-
+"""Longest body of a question that is answered on the doorstep; a key takes less than a hundred."""
 LINGER_SECONDS = 2.0
 """After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
 

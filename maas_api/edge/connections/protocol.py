@@ -15,19 +15,18 @@ from typing import Any, NoReturn, cast
 from maas_api.edge.connections import limits as bound
 from maas_api.edge.connections import refusals
 from maas_api.edge.connections.limits import Limits
-from maas_api.edge.connections.questions import BEGINNINGS
 from maas_api.edge.connections.room import Held, Loss, Standing, make_room, room_of
 from maas_api.edge.connections.transport import JoiningTransport, PatientProtocol
 from maas_api.observability import metrics
 
 
 class BoundedProtocol(PatientProtocol):
-    """One connection that has come in. Where all that it asked is answered and the next thing begins like a question
-    of the gateway, ``out`` takes it. The other arguments are uvicorn's own."""
+    """One connection that has come in. ``out``: shown what comes where all that was asked is answered, it says whether
+    another reads the connection from that on. The other arguments are uvicorn's own."""
 
-    def __init__(self, out: Callable[[bytes], None], *, limits: Limits, **uvicorns: Any) -> None:
+    def __init__(self, out: Callable[[bytes], bool], *, limits: Limits, **uvicorns: Any) -> None:
         super().__init__(write_seconds=limits.write_seconds, **uvicorns)
-        self._out = out
+        self._out: Callable[[bytes], bool] | None = out
         self._limits = limits
         self._room = room_of(self.loop)
         self._timer: asyncio.TimerHandle | None = None
@@ -68,6 +67,7 @@ class BoundedProtocol(PatientProtocol):
     def forget(self) -> None:
         """Cancel its timers, and wait for nothing."""
         super().forget()
+        self._out = None  # it holds this one
         self._room.unspoken.spoke(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -80,8 +80,7 @@ class BoundedProtocol(PatientProtocol):
             if self._framing_bytes > bound.LINGER_BYTES:
                 self.transport.abort()
             return
-        if self._idle_since is not None and data.startswith(BEGINNINGS) and self._may_leave():
-            self._leave(data)
+        if self._idle_since is not None and self._out is not None and self._may_leave() and self._out(data):
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -192,13 +191,12 @@ class BoundedProtocol(PatientProtocol):
     def _may_leave(self) -> bool:
         return not (self._incomplete or self._refused or self.flow.write_paused or self.transport.is_closing())
 
-    def _leave(self, data: bytes) -> None:
-        """Another reads it from now on, from ``data`` on."""
+    def leave(self) -> None:
+        """Another reads the connection from now on."""
         self._joining.flush()
         self.connections.discard(self)
         self.forget()
         self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end: each holds the other
-        self._out(data)
 
     @property
     def _too_many_bytes(self) -> str:

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import httptools
 
-from maas_api.edge.connections.limits import HEADERS_AT_MOST, KEPT_BYTES, KEPT_DIGITS
+from maas_api.edge.connections.limits import HEADERS_AT_MOST, KEPT_BYTES
 from maas_api.edge.connections.refusals import Enough
 from maas_api.wire import RawHeaders
 
 _POST, _GET = b"POST /internal/", b"GET /internal/"
-BEGINNINGS = (_POST, _GET)
 """Other methods are rare, and HEAD is answered without the body that the rest has."""
 _VERSION = b" HTTP/1.1\r\n"
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
@@ -46,7 +45,7 @@ class Questions:
             method = "GET"
         else:
             return None
-        if len(data) > self._header_bytes + KEPT_BYTES:
+        if len(data) > self._header_bytes + KEPT_BYTES or data.count(b"\n") > HEADERS_AT_MOST:
             return None
         self._url = self._body = b""
         headers: list[tuple[bytes, bytes]] = []
@@ -65,6 +64,7 @@ class Questions:
             or len(body) > KEPT_BYTES
             or len(data) - len(body) > self._header_bytes
             or not data.startswith(_VERSION, len(method) + 1 + len(self._url))
+            or not _UNUSUAL.isdisjoint(dict(headers))
         ):
             return None
         return Question(method, self._url, headers, body, self._keep_alive)
@@ -81,12 +81,7 @@ class Questions:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line."""
-        name = name.lower()
-        if name in _UNUSUAL or len(self._headers) >= HEADERS_AT_MOST:
-            raise Enough
-        if name == b"content-length" and len(value) > KEPT_DIGITS:
-            raise Enough
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Its headers are whole. The parser forgets at a message's end whether another may come."""

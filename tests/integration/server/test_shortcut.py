@@ -212,7 +212,7 @@ def test_a_question_is_answered_alike_on_both_ways(
 ) -> None:
     sent = (*headers, "X-Request-ID: same", *((f"Authorization: Bearer {key}",) if with_key else ()))
     short = call("", *sent, method=method, target=AUTHORIZER + target)
-    way_round = short.replace(b"Content-Length: 0", b"Content-Length: 00000")  # as unusual as it may be
+    way_round = b"\r\n" + short  # as unusual as it may be
     answers = []
     for request in (short, way_round):
         with connection(base) as opened:

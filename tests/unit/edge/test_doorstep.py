@@ -20,7 +20,7 @@ class Reader(asyncio.Protocol):
 
     made = 0
 
-    def __init__(self, connections: set[object], _out: Callable[[bytes], None]) -> None:
+    def __init__(self, connections: set[object], _out: Callable[[bytes], bool]) -> None:
         Reader.made += 1
         self._since = Reader.made
         self._connections = connections

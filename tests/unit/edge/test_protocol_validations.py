@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from maas_api.edge.connections.doorstep import Inside
 from maas_api.edge.connections.limits import KEPT_BYTES
 from maas_api.wire import JSON, Reply
 from tests.support.asked import LOOKUP_SECONDS
@@ -63,6 +66,24 @@ def test_one_behind_a_request_of_another_kind_is_looked_up(playbook: Playbook) -
         talk.receives(VALIDATE).validates(BODY).sends(200, GOOD).receives(VALIDATE).validates(BODY).sends(200, GOOD)
     talk.receives(VALIDATE[:9]).passes(1).receives(VALIDATE[9:]).asks(CALLBACK, BODY).answers(200).sends(200)
     talk.receives(VALIDATE).validates(BODY).sends(200, GOOD).passes(60).closes()
+
+
+def test_what_only_begins_like_one_is_the_application_s_on_the_connection_s_one_reader(playbook: Playbook) -> None:
+    made: list[Inside] = []
+    enter = playbook.house.enter
+
+    def counted(out: Callable[[bytes], bool]) -> Inside:
+        made.append(enter(out))
+        return made[-1]
+
+    playbook.house = playbook.house._replace(enter=counted)
+    talk = playbook()
+    for path in ("/internal/v1/usage", "/internal/v1/nothing"):
+        for _ in range(2):
+            talk.receives(http(f"POST {path} HTTP/1.1", "Host: x", "Content-Length: 2", body=b"{}"))
+            talk.asks(f"POST {path}", b"{}").answers(200).sends(200)
+    assert len(made) == 1
+    talk.receives(VALIDATE).validates(BODY).answers(200, GOOD).sends(200, GOOD).stays_open()
 
 
 def test_one_behind_a_request_of_another_kind_waits_for_that_one_s_answer(playbook: Playbook) -> None:
