@@ -27,6 +27,7 @@ from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.limits import PARTING_SECONDS, Limits
 from maas_api.edge.connections.protocol import BoundedProtocol
 from maas_api.edge.connections.questions import Questions
+from maas_api.edge.connections.room import room_of
 
 _FLUSH_SECONDS = 2
 """Of the grace after SIGTERM, what is kept for writing the last uses and closing watches."""
@@ -183,7 +184,8 @@ class DrainingServer(Server):
             app_state=self.lifespan.state,
         )
         questions = Questions(bounds.header_bytes)
-        house = House(self.server_state, bounds, questions, lambda: self._entry.shortcut, inside)
+        room = room_of(asyncio.get_running_loop())
+        house = House(self.server_state, bounds, room, questions, lambda: self._entry.shortcut, inside)
         connection = partial(Doorstep, house)
         self._arrivals = [
             Arrivals(

@@ -70,7 +70,7 @@ class Shortcut:
         self._standing = encoded(standing)
         self._dated: Sequence[tuple[bytes, bytes]] = ()
         self._date = b""
-        self._draining = draining
+        self.draining = draining
         self._in_flight = {method: metrics.http_in_flight.labels(method) for method in _METHODS}
 
     def way(self, method: str, target: bytes) -> Way | None:
@@ -86,20 +86,19 @@ class Shortcut:
         found = self._routes.find(method, path)
         return None if found is None or found.body_bytes else Way(method, path, target, found)
 
-    def answer(self, call: Call, body: bytes) -> Reply | Pending:
+    def answer(self, way: Way, headers: RawHeaders, body: bytes) -> Reply | Pending:
         """The answer, where it is known; else a promise of it, for :meth:`later`."""
-        way = call.way
         try:
-            return self._guard.refuse(way.path, call.headers) or way.found.route(
-                Request(way.method, way.path, way.target, call.headers, body)
+            return self._guard.refuse(way.path, headers) or way.found.route(
+                Request(way.method, way.path, way.target, headers, body)
             )
         except Exception:
             _log.exception("a question of the gateway failed", extra={"method": way.method})
             return FAULT
 
-    def later(self, answer: Pending, call: Call, give: Callable[[Reply], None]) -> None:
+    def later(self, answer: Pending, way: Way, give: Callable[[Reply], None]) -> None:
         """Have ``give`` called with what was promised, or with what is said when it comes too late."""
-        in_flight = self._in_flight[call.way.method]
+        in_flight = self._in_flight[way.method]
 
         def arrived(reply: Reply) -> None:
             in_flight.dec()
@@ -107,11 +106,6 @@ class Shortcut:
 
         in_flight.inc()
         self._mailbox.when(answer, arrived)
-
-    @property
-    def closing(self) -> bool:
-        """Whether a connection ends after its answer."""
-        return self._draining()
 
     def encode(self, reply: Reply, call: Call, dated: Sequence[tuple[bytes, bytes]], *, close: bool) -> bytes:
         """The answer as it goes over the wire; ``dated``: the server's own header lines, another object each time that

@@ -24,6 +24,7 @@ from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.limits import Limits
 from maas_api.edge.connections.protocol import BoundedProtocol
 from maas_api.edge.connections.questions import Questions
+from maas_api.edge.connections.room import room_of
 from maas_api.edge.guard import InternalGuard
 from maas_api.edge.mailbox import Mailbox
 from maas_api.edge.shortcut import PATH, Shortcut
@@ -63,7 +64,7 @@ class Playbook:
         state.default_headers = [(b"date", DATE.encode())]
         uvicorns: dict[str, Any] = {"config": config, "app_state": {}, "_loop": self.loop}
         inside = partial(BoundedProtocol, limits=limits, server_state=state, **uvicorns)
-        self.house = House(state, limits, Questions(limits.header_bytes), lambda: None, inside)
+        self.house = House(state, limits, room_of(self.loop), Questions(limits.header_bytes), lambda: None, inside)
 
     def __call__(self, *, tls: bool = False, known: Reply | None = None) -> Connection:
         """A new connection. ``known``: what its validations are answered with at once, instead of being looked up."""

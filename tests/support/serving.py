@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from maas_api.asgi import Entry
 from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.protocol import BoundedProtocol
 from maas_api.edge.connections.questions import Questions
+from maas_api.edge.connections.room import room_of
 from maas_api.worker import limits
 from tests.support.wait import until
 
@@ -33,7 +35,8 @@ def serving(service: Service) -> Iterator[str]:
     def connection(*, server_state: ServerState, **uvicorns: Any) -> Doorstep:
         inside = partial(BoundedProtocol, limits=bounds, server_state=server_state, **uvicorns)
         questions = Questions(bounds.header_bytes)
-        return Doorstep(House(server_state, bounds, questions, lambda: entry.shortcut, inside))
+        room = room_of(asyncio.get_running_loop())
+        return Doorstep(House(server_state, bounds, room, questions, lambda: entry.shortcut, inside))
 
     config = uvicorn.Config(entry, loop="uvloop", lifespan="on", ws="none", log_config=None, server_header=False)
     config.http = connection  # type: ignore[assignment]  # uvicorn calls it, whatever it is

@@ -22,8 +22,8 @@ from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from maas_api.edge.connections.limits import PARTING_SECONDS, Limits
-from maas_api.edge.connections.questions import Question, Questions
-from maas_api.edge.connections.room import Held, Loss, Standing, make_room, room_of
+from maas_api.edge.connections.questions import Questions
+from maas_api.edge.connections.room import Held, Loss, Room, Standing, make_room
 from maas_api.edge.shortcut import Call, Shortcut
 from maas_api.observability import metrics
 from maas_api.wire import Reply
@@ -55,17 +55,10 @@ class House(NamedTuple):
 
     state: ServerState
     limits: Limits
+    room: Room[Held]
     questions: Questions
     shortcut: Callable[[], Shortcut | None]
     enter: Callable[[Callable[[bytes], bool]], Inside]
-
-
-class Asked(NamedTuple):
-    """A question, and how it is answered."""
-
-    shortcut: Shortcut
-    question: Question
-    call: Call
 
 
 class Doorstep(asyncio.Protocol):
@@ -87,7 +80,7 @@ class Doorstep(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it in. Over the limit others give way to it, those that would lose the least."""
         self._loop = asyncio.get_running_loop()
-        self._room = room_of(self._loop)
+        self._room = self._house.room
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of asyncio's classes
         self._shortcut = self._house.shortcut()
         held, limit = cast(set[Held], self._house.state.connections), self._limits.connections
@@ -104,14 +97,8 @@ class Doorstep(asyncio.Protocol):
             self._behind += data
             self._transport.pause_reading()
             return
-        asked = self._read(data)
-        if asked is None:
+        if not self._ask(data):
             self._go_in(data)
-            return
-        if not self._spoken:
-            self._spoken = True
-            self._room.unspoken.spoke(self)
-        self._answer(asked)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -153,38 +140,42 @@ class Doorstep(asyncio.Protocol):
         self._transport.close()
         self._cut_off_in(PARTING_SECONDS)
 
-    def _read(self, data: bytes) -> Asked | None:
+    def _ask(self, data: bytes) -> bool:
+        """Whether this is a question: then it is answered, or its answer looked up."""
         begun = perf_counter()
         if (
             (shortcut := self._shortcut) is None
             or (question := self._house.questions.read(data)) is None
             or (way := shortcut.way(question.method, question.target)) is None
         ):
-            return None
-        return Asked(shortcut, question, Call(way, question.headers, begun, self._client))
-
-    def _answer(self, asked: Asked) -> None:
-        answer = asked.shortcut.answer(asked.call, asked.question.body)
+            return False
+        if self._inside is not None:
+            self._come_out(self._inside)
+        elif not self._spoken:
+            self._spoken = True
+            self._room.unspoken.spoke(self)
+        answer = shortcut.answer(way, question.headers, question.body)
+        call = Call(way, question.headers, begun, self._client)
         if isinstance(answer, Reply):
-            self._give(asked, answer)
+            self._give(shortcut, call, answer, keep_alive=question.keep_alive)
         else:
             self._asking = True
-            asked.shortcut.later(answer, asked.call, partial(self._arrived, asked))
+            shortcut.later(answer, way, partial(self._arrived, shortcut, call, keep_alive=question.keep_alive))
+        return True
 
-    def _give(self, asked: Asked, reply: Reply) -> None:
-        shortcut, question, call = asked
-        close = self._ends or not question.keep_alive or shortcut.closing
+    def _give(self, shortcut: Shortcut, call: Call, reply: Reply, *, keep_alive: bool) -> None:
+        close = self._ends or not keep_alive or shortcut.draining()
         self._transport.write(shortcut.encode(reply, call, self._house.state.default_headers, close=close))
         if close:
             self._transport.close()
         else:
             self._since = self._loop.time()
 
-    def _arrived(self, asked: Asked, reply: Reply) -> None:
+    def _arrived(self, shortcut: Shortcut, call: Call, reply: Reply, *, keep_alive: bool) -> None:
         """What was looked up is there. The client may be gone."""
         self._asking = False
         if not self._gone and not self._transport.is_closing():
-            self._give(asked, reply)
+            self._give(shortcut, call, reply, keep_alive=keep_alive)
             self._go_on()
 
     def _go_on(self) -> None:
@@ -202,25 +193,20 @@ class Doorstep(asyncio.Protocol):
     def _go_in(self, data: bytes) -> None:
         """From now on another reads it."""
         self._leave()
-        inside = self._inside = self._house.enter(self._come_out)
+        inside = self._inside = self._house.enter(self._ask)
         self._transport.set_protocol(cast(asyncio.BaseProtocol, inside))
         inside.connection_made(self._transport)
         inside.data_received(data)
         if self._ends:
             inside.shutdown()
 
-    def _come_out(self, data: bytes) -> bool:
-        """All that it asked inside is answered, and this comes next: where it is a question it is answered out here."""
-        inside, asked = self._inside, self._read(data)
-        if asked is None or inside is None:
-            return False
+    def _come_out(self, inside: Inside) -> None:
+        """All that it asked inside is answered, and what comes next is answered out here."""
         self._inside = None
         inside.leave()
         self._transport.set_protocol(self)
         self._spoken = True
         self._stand()
-        self._answer(asked)
-        return True
 
     def _stand(self) -> int:
         """Be one of the connections; how many they are."""

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import httptools
 
 from maas_api.edge.connections.limits import HEADERS_AT_MOST, KEPT_BYTES
-from maas_api.edge.connections.refusals import Enough
 from maas_api.wire import RawHeaders
 
 _POST, _GET = b"POST /internal/", b"GET /internal/"
-"""Other methods are rare, and HEAD is answered without the body that the rest has."""
+# Other methods are rare, and HEAD is answered without the body that the rest has.
 _VERSION = b" HTTP/1.1\r\n"
+_BLANK = b"\r\n\r\n"
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 
 
@@ -50,7 +50,7 @@ class Questions:
         self._url = self._body = b""
         headers: list[tuple[bytes, bytes]] = []
         self._headers = headers
-        self._begun = self._whole = False
+        self._whole = False
         self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
@@ -59,38 +59,31 @@ class Questions:
         finally:
             self._headers = []
         body = self._body
+        head_bytes = data.find(_BLANK) + len(_BLANK)
         if (
             not self._whole
+            or head_bytes + len(body) != len(data)  # else something follows it
+            or head_bytes > self._header_bytes
             or len(body) > KEPT_BYTES
-            or len(data) - len(body) > self._header_bytes
             or not data.startswith(_VERSION, len(method) + 1 + len(self._url))
             or not _UNUSUAL.isdisjoint(dict(headers))
         ):
             return None
         return Question(method, self._url, headers, body, self._keep_alive)
 
-    def on_message_begin(self) -> None:
-        """A request's first byte."""
-        if self._begun:
-            raise Enough
-        self._begun = True
-
     def on_url(self, url: bytes) -> None:
-        """Its target."""
-        self._url += url
+        """Its target. In one piece, as all that comes in one chunk; where there are two requests, the second's."""
+        self._url = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line."""
         self._headers.append((name.lower(), value))
 
-    def on_headers_complete(self) -> None:
-        """Its headers are whole. The parser forgets at a message's end whether another may come."""
-        self._keep_alive = self._parser.should_keep_alive()
-
     def on_body(self, body: bytes) -> None:
-        """Its body, or a part."""
-        self._body += body
+        """Its body."""
+        self._body = body
 
     def on_message_complete(self) -> None:
-        """It is whole."""
+        """It is whole. The parser forgets behind this whether the client wants another."""
         self._whole = True
+        self._keep_alive = self._parser.should_keep_alive()

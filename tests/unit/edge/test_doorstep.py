@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 from maas_api.edge.connections.doorstep import Doorstep, House
 from maas_api.edge.connections.limits import Limits
 from maas_api.edge.connections.questions import Questions
-from maas_api.edge.connections.room import Loss, Standing
+from maas_api.edge.connections.room import Loss, Standing, room_of
 
 
 class Reader(asyncio.Protocol):
@@ -50,7 +50,8 @@ def house(state: ServerState, idle_seconds: float = 60) -> House:
     seconds = {"header_seconds": 2.0, "request_seconds": 5.0, "write_seconds": 3.0, "idle_seconds": idle_seconds}
     limits = Limits(1000, **seconds, connections=3)
     held = cast(set[object], state.connections)
-    return House(state, limits, Questions(1000), lambda: None, lambda out: Reader(held, out))
+    room = room_of(asyncio.get_running_loop())
+    return House(state, limits, room, Questions(1000), lambda: None, lambda out: Reader(held, out))
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
