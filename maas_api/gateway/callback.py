@@ -128,8 +128,8 @@ class Callback:
 
 
 def _audiences_of(request: Request) -> tuple[str, ...]:
-    _, asks, query = request.target.partition("?")
-    return _audiences(query) if asks else ()
+    target = request.target
+    return _audiences(target.partition("?")[2]) if "?" in target else ()
 
 
 @lru_cache(maxsize=64)

@@ -44,11 +44,10 @@ class Trust(NamedTuple):
 
         One from before the channel's return may not, however young: what was announced in the gap is lost.
         """
-        return (
-            checked_at >= channel.since
-            and now - channel.right_as_of(checked_at) <= self.unheard
-            and now - checked_at <= self.max_age
-        )
+        since, heard = channel
+        if checked_at < since or now - checked_at > self.max_age:
+            return False
+        return now - heard <= self.unheard or now - checked_at <= self.unheard
 
     def bearable(self, channel: Channel, checked_at: float, now: float) -> bool:
         """Whether an answer may be given because the store cannot be asked."""

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Final, Protocol
 
 from maas_api import body
-from maas_api.keys.format import hash_key
+from maas_api.keys.format import hash_unchecked, intact
 from maas_api.observability import metrics
 from maas_api.validation.cache import Remembered, VerdictCache
 from maas_api.validation.changes import Changes
@@ -108,8 +108,7 @@ class Validation:
             unknown: Future[Verdict] = Future()
             unknown.set_exception(Unavailable())
             return unknown
-        key_hash = hash_key(raw_key)
-        known = self._malformed() if key_hash is None else self._known(key_hash)
+        key_hash, known = self._remembered(raw_key)
         if known is not None:
             return self._told(known)
         future: Future[Verdict] = Future()
@@ -120,7 +119,7 @@ class Validation:
             else:
                 future.set_result(found)
 
-        self._ask(key_hash or "", answer)
+        self._ask(key_hash, answer)
         return future
 
     def route(self, request: Request) -> Reply | Pending:
@@ -130,8 +129,7 @@ class Validation:
             return _KEY_REQUIRED
         if self._nobody_known():
             return UNAVAILABLE
-        key_hash = hash_key(raw_key)
-        known = self._malformed() if key_hash is None else self._known(key_hash)
+        key_hash, known = self._remembered(raw_key)
         if known is not None:
             return Reply(200, JSON_ONLY, self._told(known).body)
 
@@ -139,7 +137,7 @@ class Validation:
             def answer(found: Verdict | None) -> None:
                 promise.settle(UNAVAILABLE if found is None else Reply(200, JSON_ONLY, found.body))
 
-            self._ask(key_hash or "", answer)
+            self._ask(key_hash, answer)
 
         return Pending(Promise(begin), self.deadline, UNAVAILABLE)
 
@@ -149,6 +147,17 @@ class Validation:
             return False
         _ERROR.inc()
         return True
+
+    def _remembered(self, raw_key: str) -> tuple[str, Verdict | None]:
+        """The key's hash, and the verdict where the store need not be asked. What memory knows needs no checksum: it had
+        the right one when the store was asked."""
+        key_hash = hash_unchecked(raw_key)
+        if key_hash is None:
+            return "", self._malformed()
+        known = self._known(key_hash)
+        if known is None and not intact(raw_key):
+            known = self._malformed()
+        return key_hash, known
 
     def _malformed(self) -> Verdict:
         _MALFORMED.inc()

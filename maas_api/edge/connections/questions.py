@@ -15,6 +15,8 @@ from maas_api.wire import RawHeaders
 _POST, _GET = b"POST /internal/", b"GET /internal/"
 # Other methods are rare, and HEAD is answered without the body that the rest has.
 _VERSION = b" HTTP/1.1\r\n"
+_FEW_BYTES = 4 * HEADERS_AT_MOST
+"""So many hold no more headers than there may be: the shortest line takes four."""
 _BLANK = b"\r\n\r\n"
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 
@@ -45,7 +47,8 @@ class Questions:
             method = "GET"
         else:
             return None
-        if len(data) > self._header_bytes + KEPT_BYTES or data.count(b"\n") > HEADERS_AT_MOST:
+        size = len(data)
+        if size > _FEW_BYTES and (size > self._header_bytes + KEPT_BYTES or data.count(b"\n") > HEADERS_AT_MOST):
             return None
         self._url = self._body = b""
         headers: list[tuple[bytes, bytes]] = []
@@ -62,7 +65,7 @@ class Questions:
         head_bytes = data.find(_BLANK) + len(_BLANK)
         if (
             not self._whole
-            or head_bytes + len(body) != len(data)  # else something follows it
+            or head_bytes + len(body) != size  # else something follows it
             or head_bytes > self._header_bytes
             or len(body) > KEPT_BYTES
             or not data.startswith(_VERSION, len(method) + 1 + len(self._url))
