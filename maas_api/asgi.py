@@ -80,6 +80,7 @@ class Entry:
         self._around = around
         self._limit = settings.max_body_bytes
         self._bodies = Bodies()
+        self._outlet = outlet
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="flask")
         fields = {
             "tenant_name": settings.tenant_name,
@@ -268,6 +269,8 @@ class Entry:
                 await asyncio.to_thread(self._start)
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                if self._outlet is not None:
+                    self._outlet.leave()
                 await asyncio.to_thread(self._stop)
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 await send({"type": "lifespan.shutdown.complete"})

@@ -1,4 +1,4 @@
-"""An access line's text, made in the thread that writes it.
+"""An access line's text.
 
 With every request logged this is what logging costs, so the line is put together from pieces that are ready: constants
 of the installation, one of 64 texts for the headers that came, the second's date. What a caller chose passes the
@@ -18,6 +18,7 @@ from maas_api.observability.redaction import REDACTOR, Redactor
 from maas_api.observability.requests import MESSAGE, Access, Recorder, auth_headers
 
 _CALLER: Final = f"observability/requests.py:{Recorder.line.__code__.co_firstlineno}"
+_ALIKE: Final = f',"caller":"{_CALLER}","message":"{MESSAGE}"'
 
 
 class AccessLines:
@@ -34,21 +35,21 @@ class AccessLines:
         self._second, self._date = -1, ""
 
     def line(self, access: Access) -> str:
-        """The line, its end included. For one thread."""
-        second = int(access.moment)
+        """The line, its end included. For one thread, or for the event loop."""
+        moment, method, path, status, _seconds, client, request_id, trace_id, noted = access
+        second = int(moment)
         if second != self._second:
             self._second, self._date = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         redacted = self._redactor.text
-        path = self._paths.get(access.path) or _text(redacted(access.path))
-        trace = f',"trace_id":{_text(redacted(access.trace_id))}' if access.trace_id else ""
+        target = self._paths.get(path) or _text(redacted(path))
+        trace = f',"trace_id":{_text(redacted(trace_id))}' if trace_id else ""
         return (
-            f'{{"level":"info","timestamp":"{self._date}.{int(access.moment % 1 * 1000):03d}Z"'
-            f',"caller":"{_CALLER}","message":"{MESSAGE}"'
-            f',"request_id":{_text(redacted(access.request_id))}{trace}'
-            f',"method":{_text(access.method)},"path":{path}'
-            f',"status":{access.status},"latency_ms":{access.milliseconds}'
-            f',"client_ip":{_text(access.client)}{self._constant}'
-            f',"auth_headers":{_headers(access.noted)}}}\n'
+            f'{{"level":"info","timestamp":"{self._date}.{int((moment - second) * 1000):03d}Z"{_ALIKE}'
+            f',"request_id":{_text(redacted(request_id))}{trace}'
+            f',"method":{_text(method)},"path":{target}'
+            f',"status":{status},"latency_ms":{access.milliseconds}'
+            f',"client_ip":{_text(client)}{self._constant}'
+            f',"auth_headers":{_headers(noted)}}}\n'
         )
 
 

@@ -5,7 +5,9 @@ takes 64 KiB more and the next write waits, in the event loop, with every valida
 instead, up to a number; beyond it they are dropped and counted.
 
 The thread writes what has gathered while it wrote, whole lines in pieces that a pipe takes at once: so lines of several
-workers do not run into each other, and each write lets the event loop have the interpreter.
+workers do not run into each other, and each write lets the event loop have the interpreter. Access lines, of which
+there may be one a request, the loop writes itself where it can (:mod:`~maas_api.observability.straight`): they may be a
+moment before or behind the others.
 """
 
 from __future__ import annotations
@@ -19,12 +21,11 @@ from typing import Any, Final, TextIO
 
 from maas_api.observability import metrics
 from maas_api.observability.logs import JsonFormatter
+from maas_api.observability.straight import PIECE_BYTES, Straight
 
 LINES_WAITING = 10_000
 APART_WAITING = 9_000
 """Up to here lines are taken that the thread makes: they inform, and leave room for those that say what was done."""
-PIECE_BYTES: Final = 4096
-"""What a pipe takes as a whole, or not at all (PIPE_BUF of Linux)."""
 _PAUSE_SECONDS: Final = 0.02  # between two looks: a busy service's lines gather, a single one waits for nothing
 _LAST_WORDS_SECONDS = 1.0
 
@@ -39,6 +40,7 @@ class Outlet:
         self._lines: deque[Line] = deque()
         self._taken: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
         self._thread: threading.Thread | None = None
+        self._straight: Straight | None = None
         self._json = False
         self._waits = True  # whether the thread has to be woken
         self._wake = threading.Event()
@@ -51,11 +53,19 @@ class Outlet:
         if not self._taken:
             return
         self._json = all(isinstance(handler.formatter, JsonFormatter) for handler, _ in self._taken)
+        self._straight = Straight.to(sys.stdout) if self._json else None
         self._ending.clear()
         self._thread = threading.Thread(target=self._run, args=(sys.stdout,), name="log-lines", daemon=True)
         self._thread.start()
         for handler, _ in self._taken:
             handler.setStream(self)  # type: ignore[arg-type]  # of a stream, a handler uses write and flush
+
+    def leave(self) -> None:
+        """What waits in the event loop goes to the thread, and all that comes. Call it in the loop, before its end."""
+        straight, self._straight = self._straight, None
+        rest = straight.close() if straight is not None else ""
+        if rest:
+            self.write(rest)
 
     def stop(self) -> None:
         """Give it back, once what waits is written or nobody has taken it for a second."""
@@ -73,12 +83,15 @@ class Outlet:
         self._put(text, LINES_WAITING)
 
     def apart(self, make: Callable[[Any], str], of: Any) -> bool:
-        """Take a line that ``make`` makes ``of`` something, in the thread; never waits. ``make`` must not raise.
+        """Take a line that ``make`` makes ``of`` something; never waits. ``make`` must not raise. Call it in the loop.
 
         False where there is no thread, or lines are not JSON: nothing is taken then.
         """
         if self._thread is None or not self._json:
             return False
+        if self._straight is not None:
+            self._straight.put(make(of))
+            return True
         self._put((make, of), APART_WAITING)
         return True
 

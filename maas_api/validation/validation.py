@@ -149,8 +149,8 @@ class Validation:
         return True
 
     def _remembered(self, raw_key: str) -> tuple[str, Verdict | None]:
-        """The key's hash, and the verdict where the store need not be asked. What memory knows needs no checksum: it had
-        the right one when the store was asked."""
+        """The key's hash, and the verdict where the store need not be asked. What memory knows needs no checksum: it
+        had the right one when the store was asked."""
         key_hash = hash_unchecked(raw_key)
         if key_hash is None:
             return "", self._malformed()

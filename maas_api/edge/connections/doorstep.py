@@ -73,6 +73,7 @@ class Doorstep(asyncio.Protocol):
         self._behind = b""  # what has come meanwhile
         self._ends = False
         self._gone = False
+        self._address: str | None = None  # of its client, where that was needed
         self._timer: asyncio.TimerHandle
         self._inside: Inside | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -246,5 +247,7 @@ class Doorstep(asyncio.Protocol):
 
     def _client(self) -> str:
         """The client's address, for a line of the log."""
-        address = get_remote_addr(self._transport)
-        return address[0] if address else ""
+        if self._address is None:
+            address = get_remote_addr(self._transport)
+            self._address = address[0] if address else ""
+        return self._address
