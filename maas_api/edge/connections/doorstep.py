@@ -181,11 +181,15 @@ class Doorstep(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """With what has come meanwhile, when it is its turn."""
-        if self._behind and not self._asking and not self._full:
+        if self._may_go_on():
             self._room.turns.take(self._loop, self._next)
 
+    def _may_go_on(self) -> bool:
+        held_up = self._asking or self._full or self._gone or self._transport.is_closing()
+        return self._behind != b"" and not held_up
+
     def _next(self) -> None:
-        if self._gone or self._full or self._transport.is_closing():
+        if not self._may_go_on():  # it has gone on already, or something else has come between
             return
         data, self._behind = self._behind, b""
         self._transport.resume_reading()

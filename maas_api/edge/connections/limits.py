@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 KEPT_BYTES = 4096
 """Longest body of a question that is answered on the doorstep; a key takes less than a hundred."""
+
 LINGER_SECONDS = 2.0
 """After a refusal the client may still be sending: closing at once would reset the connection before it reads why."""
 
